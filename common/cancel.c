@@ -1,0 +1,3 @@
+/* cancel */
+
+#include "common/cancel.h"

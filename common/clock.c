@@ -1,0 +1,3 @@
+/* clock */
+
+#include "common/clock.h"

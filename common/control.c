@@ -1,0 +1,3 @@
+/* control */
+
+#include "common/control.h"

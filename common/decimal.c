@@ -1,0 +1,3 @@
+/* decimal */
+
+#include "common/decimal.h"

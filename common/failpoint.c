@@ -1,0 +1,3 @@
+/* failpoint */
+
+#include "common/failpoint.h"

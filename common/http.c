@@ -1,0 +1,3 @@
+/* http */
+
+#include "common/http.h"

@@ -1,0 +1,35 @@
+#pragma once
+
+/* HTTP client: libcurl multi, polled together with the cancel token. Connection reuse per HttpClient, bounded bodies,
+ * no redirects to other schemes, TLS verified, CURLOPT_NOSIGNAL. An HttpClient belongs to one thread. */
+
+#include "common/cancel.h"
+#include "common/error.h"
+
+typedef struct HttpClient HttpClient;
+int http_client_new(HttpClient **ret);
+HttpClient *http_client_free(HttpClient *c);
+DEFINE_CLEANUP(HttpClient, http_client_free)
+
+typedef struct HttpRequest {
+        const char *name;    /* for errors and failpoints: "lag.status" */
+        const char *method;  /* NULL: GET */
+        const char *url;     /* http:// or https:// */
+        const char *const *headers; /* "Name: value", NULL-terminated; or NULL */
+        const void *body;
+        size_t body_length;
+        uint64_t timeout_usec;  /* whole exchange; 0: 10 s */
+        size_t max_body;        /* 0: 8 MiB; a longer answer is an error */
+        unsigned max_redirects; /* 0: none are followed */
+        const char *ca_file;    /* NULL: the system's */
+} HttpRequest;
+
+typedef struct HttpResponse {
+        long status;
+        Buffer body;
+        uint64_t retry_after_usec; /* from Retry-After, 0: none */
+} HttpResponse;
+void http_response_done(HttpResponse *r);
+
+/* 0 whenever a complete answer came, whatever its status; the caller decides. Not thread-safe per client. */
+int http_perform(HttpClient *c, const HttpRequest *request, CancelToken *token, HttpResponse *ret, Error *reterr);

@@ -1,0 +1,3 @@
+/* json */
+
+#include "common/json.h"

@@ -1,0 +1,3 @@
+/* kafka */
+
+#include "common/kafka.h"

@@ -1,0 +1,3 @@
+/* lock */
+
+#include "common/lock.h"

@@ -1,0 +1,87 @@
+#pragma once
+
+/* The locks of design section 5: one Lua script per operation, times by the Redis server's clock. Pure calls over a
+ * RedisConn; the coordinator thread decides when. Keys (S = service_name):
+ *   R  S.loops.<task>.task_timeouts            "TIMEOUT NOT EXPIRED"
+ *   E  S.loops.<task>.task_extended_timeouts   "TIMEOUT NOT EXPIRED <uuid v4>"
+ *      S.control.<task>.run                    hash: host worker instance run_id started r_expires last_success last_result
+ *      S.control.<task>.paused                 hash: who host reason since; `until` is the key's TTL
+ *      S.control.epoch                         absent after FLUSHALL
+ * A RedisConn is not shared between threads; otherwise no state here. */
+
+#include <jansson.h>
+
+#include "common/clock.h"
+#include "common/redis.h"
+
+typedef struct LockIdentity {
+        const char *service;  /* S */
+        const char *host;     /* host name */
+        const char *worker;   /* family */
+        const char *instance; /* random id the supervisor made for this worker process */
+} LockIdentity;
+
+typedef struct LockTask {
+        const char *task;
+        uint64_t interval_usec;
+        uint64_t extended_ttl_usec;
+        bool original_extended; /* the original takes an E for this task */
+} LockTask;
+
+typedef enum LockOutcome {
+        LOCK_TAKEN,
+        LOCK_HELD_R,     /* wait_usec: PTTL of R */
+        LOCK_HELD_E,     /* wait_usec: PTTL of E; the original's counter and error record apply */
+        LOCK_PAUSED,
+        LOCK_WAIT_EPOCH, /* FLUSHALL was seen: nobody of ours takes a lock for 6 s */
+} LockOutcome;
+
+typedef struct LockTakeResult {
+        LockOutcome outcome;
+        uint64_t wait_usec;
+        char uuid[UUID_TEXT_SIZE]; /* value of E behind "TIMEOUT NOT EXPIRED " */
+        int64_t started_usec;       /* Redis server time at which it was taken */
+        char *holder;               /* who holds it, from the run hash, or "another service (original?)"; NULL if taken */
+} LockTakeResult;
+void lock_take_result_done(LockTakeResult *r);
+
+typedef enum LockRenewOutcome {
+        LOCK_RENEWED,
+        LOCK_RENEWED_FOREIGN_R, /* our E, somebody else's R, and the original has a multiplier: go on, leave R alone */
+        LOCK_LOST,              /* cancel the run */
+} LockRenewOutcome;
+
+/* Take flags. */
+#define LOCK_IGNORE_R (1u << 0)      /* trigger, run --force: E alone decides; R is set to a full interval if ours or absent */
+#define LOCK_IGNORE_PAUSE (1u << 1)
+
+/* `uuid` is made by the caller, so that an acquisition whose reply was lost can be undone by it. All return 0 or
+ * negative errno with reterr. */
+int lock_take(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *run_id,
+              unsigned flags, CancelToken *token, LockTakeResult *ret, Error *reterr);
+int lock_renew(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *run_id,
+               CancelToken *token, LockRenewOutcome *ret, Error *reterr);
+/* result: "ok", "failed", "cancelled"; ret_wait_usec: PTTL of R afterwards (0: due now). */
+int lock_end(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *run_id,
+             const char *result, CancelToken *token, uint64_t *ret_wait_usec, Error *reterr);
+/* An acquisition whose reply was lost: deletes E, R and the run hash if they are that UUID's. */
+int lock_undo(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, CancelToken *token,
+              Error *reterr);
+/* Clears E of a run whose `instance` is in dead_instances and gives R back its remainder. ret: true if it did. */
+int lock_clear_dead(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *const *dead_instances,
+                    size_t n_dead, CancelToken *token, bool *ret, Error *reterr);
+
+/* Pause is fleet-wide. until_usec 0: until resumed (realtime otherwise). */
+int lock_pause(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *who, const char *reason,
+               uint64_t until_usec, CancelToken *token, Error *reterr);
+int lock_resume(RedisConn *c, const LockIdentity *id, const LockTask *task, CancelToken *token, bool *ret_was_paused,
+                Error *reterr);
+/* While paused: R missing or below 30 s is set to 60 s. ret_paused tells whether it (still) is. */
+int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *task, CancelToken *token, bool *ret_paused,
+                     Error *reterr);
+
+/* What the fleet knows of a task, for status:
+ * {"r_ttl_usec":…,"e_ttl_usec":…,"run":{host,worker,instance,run_id,started,last_success,last_result},
+ *  "holder":"…"|null,"paused":{who,host,reason,since,until}|null}. One round trip for all tasks. */
+int lock_fleet_status(RedisConn *c, const LockIdentity *id, const LockTask *tasks, size_t n, CancelToken *token,
+                      json_t **ret, Error *reterr);

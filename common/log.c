@@ -1,0 +1,3 @@
+/* log */
+
+#include "common/log.h"

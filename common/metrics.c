@@ -1,0 +1,3 @@
+/* metrics */
+
+#include "common/metrics.h"

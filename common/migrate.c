@@ -1,0 +1,3 @@
+/* migrate */
+
+#include "common/migrate.h"

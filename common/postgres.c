@@ -1,0 +1,3 @@
+/* postgres */
+
+#include "common/postgres.h"

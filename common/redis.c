@@ -1,0 +1,3 @@
+/* redis */
+
+#include "common/redis.h"

@@ -1,0 +1,3 @@
+/* settings */
+
+#include "common/settings.h"

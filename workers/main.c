@@ -1,0 +1,5 @@
+/* roundtable-worker: one worker process. */
+
+int main(void) {
+        return 1;
+}
