@@ -58,12 +58,13 @@ static void format_iso(uint64_t usec, char *buf, size_t size, unsigned digits) {
         time_t seconds = (time_t) (usec / USEC_PER_SEC);
         unsigned fraction = (unsigned) (usec % USEC_PER_SEC);
         struct tm tm;
+        char date[64];
 
         (void) gmtime_r(&seconds, &tm);
         if (digits == 3)
                 fraction /= 1000;
-        (void) snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02d.%0*uZ", (tm.tm_year + 1900) % 10000, tm.tm_mon + 1,
-                        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) digits, fraction);
+        (void) strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+        (void) snprintf(buf, size, "%.19s.%0*uZ", date, (int) digits, fraction);
 }
 
 const char *format_iso_msec(uint64_t usec, char buf[static ISO_TIME_SIZE]) {

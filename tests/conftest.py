@@ -1,0 +1,52 @@
+"""Fixtures every Python test can use: one PostgreSQL and one Redis per session, a fresh database per test."""
+import itertools
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import servers  # noqa: E402
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_serial = itertools.count(1)
+
+
+@pytest.fixture(scope='session')
+def build():
+    """The build directory under test: $ROUNDTABLE_BUILD, as `./dev test` sets it."""
+    path = os.environ.get('ROUNDTABLE_BUILD')
+    if not path:
+        pytest.fail('ROUNDTABLE_BUILD is not set; run ./dev test, or point it at a meson build with -Dtesting=true')
+    return path
+
+
+@pytest.fixture(scope='session')
+def postgres():
+    with servers.Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres):
+    """The name of a new, empty database."""
+    name = postgres.create_database(f'test_{os.getpid()}_{next(_serial)}')
+    yield name
+    postgres.execute('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s', (name,))
+    postgres.execute(f'DROP DATABASE IF EXISTS "{name}"')
+
+
+@pytest.fixture(scope='session')
+def redis_server():
+    with servers.Redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server):
+    """A client of an emptied Redis."""
+    client = redis_server.client()
+    client.flushall()
+    yield client
+    client.close()
