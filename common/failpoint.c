@@ -1,6 +1,7 @@
 /* Recording and killing at failpoints; see the header. The counter table is small and linear: tests only. */
 
 #include "common/failpoint.h"
+#include "common/util.h"
 
 static _Thread_local char current_task[64];
 

@@ -100,7 +100,7 @@ class Server:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def signal(self, number):
+    def send_signal(self, number):
         os.kill(self.process.pid, number)
 
     def _family(self):
@@ -132,7 +132,7 @@ class Server:
         if not self.running():
             return
         self.thaw()
-        self.signal(number)
+        self.send_signal(number)
         try:
             self.process.wait(deadline)
         except subprocess.TimeoutExpired:
