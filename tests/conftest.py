@@ -50,3 +50,16 @@ def redis(redis_server):
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture(autouse=True)
+def sanitizer_reports(tmp_path, monkeypatch):
+    """Programs under test write sanitizer reports to files; any report fails the test that caused it."""
+    for name in ('ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS'):
+        kept = os.environ.get(name)
+        monkeypatch.setenv(name, (kept + ':' if kept else '') + f'log_path={tmp_path}/sanitizer')
+    os.chmod(tmp_path, 0o777)
+    yield
+    reports = sorted(tmp_path.glob('sanitizer*'))
+    if reports:
+        pytest.fail('sanitizer report:\n' + '\n'.join(r.read_text(errors='replace')[:6000] for r in reports))
