@@ -1,6 +1,7 @@
 """Fixtures every Python test can use: one PostgreSQL and one Redis per session, a fresh database per test."""
 import itertools
 import os
+import shutil
 import sys
 
 import pytest
@@ -53,13 +54,18 @@ def redis(redis_server):
 
 
 @pytest.fixture(autouse=True)
-def sanitizer_reports(tmp_path, monkeypatch):
+def sanitizer_reports(monkeypatch):
     """Programs under test write sanitizer reports to files; any report fails the test that caused it."""
+    directory = servers.short_directory('san-')
+    os.chmod(directory, 0o777)  # programs under test may run as another user
     for name in ('ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS'):
         kept = os.environ.get(name)
-        monkeypatch.setenv(name, (kept + ':' if kept else '') + f'log_path={tmp_path}/sanitizer')
-    os.chmod(tmp_path, 0o777)
+        monkeypatch.setenv(name, (kept + ':' if kept else '') + f'log_path={directory}/report')
     yield
-    reports = sorted(tmp_path.glob('sanitizer*'))
+    reports = []
+    for name in sorted(os.listdir(directory)):
+        with open(os.path.join(directory, name), errors='replace') as f:
+            reports.append(f.read()[:6000])
+    shutil.rmtree(directory)
     if reports:
-        pytest.fail('sanitizer report:\n' + '\n'.join(r.read_text(errors='replace')[:6000] for r in reports))
+        pytest.fail('sanitizer report:\n' + '\n'.join(reports))
