@@ -6,21 +6,33 @@
  *   request  {"protocol":1,"verb":"status", …}
  *   reply    {"protocol":1,"ok":true, …} or {"protocol":1,"ok":false,"code":75,"error":"…","hint":"…"}
  *            `code` is the exit code the command line gives (design, section 2).
- * A line is at most CONTROL_MAX_LINE bytes. A different protocol number gets {"ok":false,"code":1,…,"protocol":1}. */
+ * A request is at most CONTROL_MAX_LINE bytes. A different protocol number gets {"ok":false,"code":1,…,"protocol":1}. */
 
 #include <jansson.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <systemd/sd-event.h>
 
 #include "common/error.h"
 
 #define CONTROL_PROTOCOL 1
 #define CONTROL_MAX_LINE (1024 * 1024)
+#define CONTROL_MAX_REPLY (16 * CONTROL_MAX_LINE) /* replies may be longer than requests */
 #define CONTROL_MAX_CONNECTIONS 64
 
 /* Client: connects, sends, waits for one reply (blocking, timeout_usec). Returns 0 with *ret a new reference whatever
- * `ok` says; negative errno when there is no (valid) reply; -ENOENT/-ECONNREFUSED when nobody listens. */
+ * `ok` says; negative errno when there is no (valid) reply; -ENOENT/-ECONNREFUSED when nobody listens.
+ * `request` is borrowed; its "protocol" is set. */
 int control_call(const char *path, json_t *request, uint64_t timeout_usec, json_t **ret, Error *reterr);
+
+/* The same without blocking, in the event loop. The callback comes exactly once, after which the call no longer exists:
+ * r as above, `reply` borrowed (NULL when r < 0). control_call_free() before that gives up without a callback. */
+typedef struct ControlCall ControlCall;
+typedef void (*ControlCallback)(int r, json_t *reply, const Error *e, void *userdata);
+int control_call_start(sd_event *event, const char *path, json_t *request, uint64_t timeout_usec, ControlCallback callback,
+                       void *userdata, ControlCall **ret, Error *reterr);
+ControlCall *control_call_free(ControlCall *call);
+DEFINE_CLEANUP(ControlCall, control_call_free)
 
 typedef struct ControlServer ControlServer;
 typedef struct ControlRequest ControlRequest;
@@ -34,7 +46,7 @@ typedef struct ControlPeer {
 } ControlPeer;
 
 /* Called in the loop for each request. Answer with control_reply() or control_reply_error(), now or later; until then
- * further requests of that connection wait. `request` stays valid until answered, even if the peer goes away. */
+ * further requests of that connection wait; `message` stays valid as long, `peer` only during the call. `request` stays valid until answered, even if the peer goes away. */
 typedef void (*ControlHandler)(ControlRequest *request, const json_t *message, const ControlPeer *peer, void *userdata);
 
 /* Binds `path` (an old socket is unlinked) with `mode`. Unanswered peers are closed when they do not send a complete
