@@ -6,3 +6,5 @@
 #include "common/postgres.h"
 
 extern const SqlStatement sql_market_read_markets;
+extern const SqlStatement sql_market_read_statistics;
+extern const SqlStatement sql_market_update_markets;
