@@ -1,0 +1,474 @@
+/* The producer against librdkafka's mock cluster in its own process (roundtable-kafka-mock). */
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <librdkafka/rdkafka.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "common/clock.h"
+#include "common/kafka.h"
+#include "common/log.h"
+
+/* The producer reads four settings; the tests say them directly, in place of common/settings.c. */
+static char brokers[128];
+static int64_t max_batch_size = 900000;
+
+const char *settings_string(const Settings *s, const char *name) {
+        (void) s;
+        return str_eq(name, "kafka.brokers") ? brokers : "kafka-test";
+}
+
+int64_t settings_int(const Settings *s, const char *name) {
+        (void) s;
+        cr_assert_str_eq(name, "kafka.max_batch_size");
+        return max_batch_size;
+}
+
+uint64_t settings_duration_usec(const Settings *s, const char *name) {
+        (void) s;
+        cr_assert_str_eq(name, "kafka.connection_timeout");
+        return USEC_PER_SEC;
+}
+
+/* What librdkafka says at debug goes to the test's output. */
+void log_printf(LogLevel level, const char *message_id, const char *at, const char *format, ...) {
+        va_list ap;
+
+        (void) level;
+        (void) message_id;
+        (void) fprintf(stderr, "%s: ", at);
+        va_start(ap, format);
+        (void) vfprintf(stderr, format, ap);
+        va_end(ap);
+        (void) fputc('\n', stderr);
+}
+
+/* Called when a wait must end some time for the test to fail instead of hanging. */
+#define PATIENCE_USEC (60 * USEC_PER_SEC)
+
+typedef struct Mock {
+        pid_t pid;
+        FILE *in, *out;
+} Mock;
+
+static void mock_start(Mock *m, const char *port) {
+        char self[PATH_MAX], path[PATH_MAX + 64], line[128];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        int in[2], out[2];
+
+        cr_assert_gt(n, 0);
+        self[n] = '\0';
+        (void) snprintf(path, sizeof(path), "%s/../../workers/roundtable-kafka-mock", dirname(self));
+        cr_assert_eq(pipe2(in, O_CLOEXEC), 0);
+        cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+        m->pid = fork();
+        cr_assert_geq(m->pid, 0);
+        if (m->pid == 0) {
+                (void) dup2(in[0], 0);
+                (void) dup2(out[1], 1);
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                (void) execl(path, path, "--port", port, "--topic", "markets:1", "--topic", "vulcan:210", (char *) NULL);
+                _exit(127);
+        }
+        (void) close(in[0]);
+        (void) close(out[1]);
+        m->in = fdopen(in[1], "w");
+        m->out = fdopen(out[0], "r");
+        cr_assert(fgets(line, sizeof(line), m->out), "the mock did not start");
+        cr_assert_eq(sscanf(line, "bootstrap %127s", brokers), 1);
+}
+
+static void mock_command(Mock *m, const char *command) {
+        char line[256];
+
+        (void) fprintf(m->in, "%s\n", command);
+        (void) fflush(m->in);
+        cr_assert(fgets(line, sizeof(line), m->out));
+        cr_assert_str_eq(line, "ok\n");
+}
+
+static void mock_stop(Mock *m) {
+        int status;
+
+        (void) kill(m->pid, SIGCONT);
+        (void) kill(m->pid, SIGTERM);
+        cr_assert_eq(waitpid(m->pid, &status, 0), m->pid);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        (void) fclose(m->in);
+        (void) fclose(m->out);
+}
+
+/* What the state callback said, in order. */
+static pthread_mutex_t states_mutex = PTHREAD_MUTEX_INITIALIZER;
+static char states[64]; /* '+' it answered, '-' it was lost */
+static char last_state_text[512];
+
+static void on_state(const Error *error, void *userdata) {
+        size_t n;
+
+        (void) userdata;
+        (void) pthread_mutex_lock(&states_mutex);
+        n = strlen(states);
+        if (n + 1 < sizeof(states))
+                states[n] = error ? '-' : '+';
+        if (error)
+                (void) snprintf(last_state_text, sizeof(last_state_text), "%s", error_text(error));
+        (void) pthread_mutex_unlock(&states_mutex);
+}
+
+static void wait_states(const char *wanted) {
+        uint64_t end = clock_monotonic_usec() + PATIENCE_USEC;
+        char now[64];
+
+        do {
+                (void) pthread_mutex_lock(&states_mutex);
+                memcpy(now, states, sizeof(now));
+                (void) pthread_mutex_unlock(&states_mutex);
+                if (str_eq(now, wanted))
+                        return;
+                (void) poll(NULL, 0, 10);
+        } while (clock_monotonic_usec() < end);
+        cr_assert_fail("states are %s, not %s", now, wanted);
+}
+
+static KafkaProducer *producer(void) {
+        KafkaProducer *p;
+        Error e = ERROR_INIT;
+
+        cr_assert_eq(kafka_producer_new(NULL, on_state, NULL, &p, &e), 0, "%s", error_text(&e));
+        return p;
+}
+
+static int send_text(KafkaProducer *p, const char *topic, const char *text, CancelToken *t, Error *e) {
+        KafkaMessage m = { .topic = topic, .value = text, .value_length = strlen(text) };
+
+        return kafka_send(p, &m, 1, t, NULL, e);
+}
+
+/* Reads a partition from its start until its present end. */
+typedef void (*OnMessage)(const rd_kafka_message_t *m, void *userdata);
+static size_t consume(const char *topic, int32_t partition, OnMessage on_message, void *userdata) {
+        rd_kafka_conf_t *conf = rd_kafka_conf_new();
+        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+        uint64_t end = clock_monotonic_usec() + PATIENCE_USEC;
+        char text[256];
+        rd_kafka_t *rk;
+        size_t n = 0;
+        bool eof = false;
+
+        cr_assert_eq(rd_kafka_conf_set(conf, "bootstrap.servers", brokers, text, sizeof(text)), 0);
+        cr_assert_eq(rd_kafka_conf_set(conf, "group.id", "test", text, sizeof(text)), 0);
+        cr_assert_eq(rd_kafka_conf_set(conf, "enable.partition.eof", "true", text, sizeof(text)), 0);
+        rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof(text));
+        cr_assert(rk);
+        rd_kafka_topic_partition_list_add(list, topic, partition)->offset = RD_KAFKA_OFFSET_BEGINNING;
+        cr_assert_eq(rd_kafka_assign(rk, list), 0);
+        while (!eof && clock_monotonic_usec() < end) {
+                rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, 100);
+
+                if (!m)
+                        continue;
+                eof = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+                if (m->err == 0) {
+                        n++;
+                        if (on_message)
+                                on_message(m, userdata);
+                }
+                rd_kafka_message_destroy(m);
+        }
+        cr_assert(eof, "%s [%d] was not read to its end", topic, partition);
+        rd_kafka_topic_partition_list_destroy(list);
+        (void) rd_kafka_consumer_close(rk);
+        rd_kafka_destroy(rk);
+        return n;
+}
+
+static void check_exact(const rd_kafka_message_t *m, void *userdata) {
+        rd_kafka_headers_t *headers;
+
+        (void) userdata;
+        cr_assert_eq(m->len, 6);
+        cr_assert_arr_eq(m->payload, "{\0\xff\n}\x01", 6);
+        cr_assert_null(m->key);
+        cr_assert_eq(rd_kafka_message_headers(m, &headers), RD_KAFKA_RESP_ERR__NOENT);
+}
+
+Test(kafka, message_arrives_byte_for_byte_without_key_or_headers, .timeout = 100) {
+        KafkaMessage m = { .topic = "markets", .value = "{\0\xff\n}\x01", .value_length = 6 };
+        Error e = ERROR_INIT;
+        bool delivered = false;
+        KafkaProducer *p;
+        size_t left = 1;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        p = producer();
+        cr_assert_eq(kafka_send(p, &m, 1, NULL, &delivered, &e), 0, "%s", error_text(&e));
+        cr_assert(delivered);
+        cr_assert_eq(consume("markets", 0, check_exact, NULL), 1);
+        wait_states("+");
+        cr_assert_eq(kafka_probe(p, 10 * USEC_PER_SEC, &e), 0, "%s", error_text(&e));
+        cr_assert_eq(kafka_send(p, NULL, 0, NULL, NULL, &e), 0);
+        (void) kafka_producer_close(p, USEC_PER_SEC, &left);
+        cr_assert_eq(left, 0);
+        mock_stop(&mock);
+}
+
+static void check_key(const rd_kafka_message_t *m, void *userdata) {
+        cr_assert_eq(m->key_len, 32);
+        cr_assert_arr_eq(m->key, userdata, 32);
+}
+
+/* The two order ids of bazooka's worked example, hashed as the original and Java clients do. */
+Test(kafka, keys_choose_the_partitions_of_java_clients, .timeout = 100) {
+        static uint8_t keys[2][32] = {
+                { 0x7b, 0x43, 0xce, 0x74, 0x5b, 0x19, 0x42, 0x72, 0x36, 0x43, 0xf0, 0xfa, 0x17, 0xf4, 0x13, 0xc2,
+                  0xc4, 0x53, 0x06, 0xa9, 0x06, 0x2d, 0x88, 0x46, 0x5e, 0x03, 0xe5, 0xdd, 0x87, 0xfe, 0xd2, 0x76 },
+                { 0x86, 0xae, 0x23, 0x9b, 0xbb, 0xbf, 0xf2, 0x35, 0x7e, 0x93, 0xbc, 0xf0, 0xcd, 0x38, 0xc2, 0xf8,
+                  0x9e, 0x48, 0x5e, 0xa4, 0xf1, 0x02, 0xd0, 0x40, 0xad, 0x62, 0xe0, 0xe7, 0x4f, 0xcb, 0xba, 0xc9 },
+        };
+        KafkaMessage m[2] = {
+                { .topic = "vulcan", .key = keys[0], .key_length = 32, .value = "a", .value_length = 1 },
+                { .topic = "vulcan", .key = keys[1], .key_length = 32, .value = "b", .value_length = 1 },
+        };
+        Error e = ERROR_INIT;
+        KafkaProducer *p;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        p = producer();
+        cr_assert_eq(kafka_send(p, m, 2, NULL, NULL, &e), 0, "%s", error_text(&e));
+        cr_assert_eq(consume("vulcan", 69, check_key, keys[0]), 1);
+        cr_assert_eq(consume("vulcan", 61, check_key, keys[1]), 1);
+        (void) kafka_producer_close(p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
+Test(kafka, too_large_message_fails_alone, .timeout = 100) {
+        _cleanup_free_ char *large = calloc(1, 2000000);
+        KafkaMessage m[3] = {
+                { .topic = "markets", .value = "a", .value_length = 1 },
+                { .topic = "markets", .value = large, .value_length = 2000000 },
+                { .topic = "markets", .value = "b", .value_length = 1 },
+        };
+        bool delivered[3];
+        Error e = ERROR_INIT;
+        KafkaProducer *p;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        p = producer();
+        cr_assert_lt(kafka_send(p, m, 3, NULL, delivered, &e), 0);
+        cr_assert_eq(e.kind, ERROR_NEVER);
+        cr_assert(strstr(e.text, brokers) && strstr(e.text, "markets") && strstr(e.text, "message 2 of 3"), "%s", e.text);
+        cr_assert(strstr(e.hint, "max_batch_size"));
+        cr_assert(delivered[0] && !delivered[1] && delivered[2]);
+        cr_assert_eq(consume("markets", 0, NULL, NULL), 2);
+        error_done(&e);
+        (void) kafka_producer_close(p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
+Test(kafka, unknown_topic_will_never_work, .timeout = 100) {
+        Error e = ERROR_INIT;
+        KafkaProducer *p;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        mock_command(&mock, "topic-error absent UNKNOWN_TOPIC_OR_PART");
+        p = producer();
+        cr_assert_lt(send_text(p, "absent", "x", NULL, &e), 0);
+        cr_assert_eq(e.kind, ERROR_NEVER, "%s: %s", error_kind_to_string(e.kind), error_text(&e));
+        cr_assert(strstr(e.text, "absent") && strstr(e.hint, "create the topic"));
+        cr_assert_eq(send_text(p, "markets", "x", NULL, &e), 0, "%s", error_text(&e));
+        error_done(&e);
+        (void) kafka_producer_close(p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
+Test(kafka, one_change_of_state_for_each_outage, .timeout = 200) {
+        Error e = ERROR_INIT;
+        KafkaProducer *p;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        p = producer();
+        cr_assert_eq(send_text(p, "markets", "1", NULL, &e), 0, "%s", error_text(&e));
+        mock_command(&mock, "down");
+        wait_states("+-");
+        cr_assert(strstr(last_state_text, brokers), "%s", last_state_text);
+        cr_assert_lt(kafka_probe(p, 100000, &e), 0);
+        cr_assert_eq(e.kind, ERROR_RETRY);
+        mock_command(&mock, "up");
+        wait_states("+-+"); /* without anybody sending */
+        cr_assert_eq(send_text(p, "markets", "2", NULL, &e), 0, "%s", error_text(&e));
+        wait_states("+-+");
+        error_done(&e);
+        (void) kafka_producer_close(p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
+Test(kafka, frozen_broker_costs_a_send_its_deadline_only, .timeout = 200) {
+        _cleanup_cancel_token_ CancelToken *t = NULL;
+        Error e = ERROR_INIT;
+        KafkaProducer *p;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        p = producer();
+        cr_assert_eq(cancel_token_new(&t), 0);
+        cr_assert_eq(send_text(p, "markets", "1", t, &e), 0, "%s", error_text(&e));
+        cr_assert_eq(kill(mock.pid, SIGSTOP), 0);
+        cancel_token_set_deadline(t, clock_monotonic_usec() + 2 * USEC_PER_SEC);
+        cr_assert_eq(send_text(p, "markets", "2", t, &e), -ETIMEDOUT);
+        cr_assert_eq(e.kind, ERROR_UNCERTAIN, "%s", error_text(&e)); /* it is in the socket's buffer */
+        wait_states("+-");
+        cr_assert_eq(kill(mock.pid, SIGCONT), 0);
+        cancel_token_reset(t);
+        cr_assert_eq(send_text(p, "markets", "3", t, &e), 0, "%s", error_text(&e));
+        wait_states("+-+");
+        error_done(&e);
+        (void) kafka_producer_close(p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
+Test(kafka, absent_at_start_then_there, .timeout = 200) {
+        _cleanup_cancel_token_ CancelToken *t = NULL;
+        Error e = ERROR_INIT;
+        char port[16];
+        KafkaProducer *p;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        (void) snprintf(port, sizeof(port), "%s", strrchr(brokers, ':') + 1);
+        mock_stop(&mock);
+        p = producer();
+        wait_states("-");
+        cr_assert_eq(cancel_token_new(&t), 0);
+        cancel_token_set_deadline(t, clock_monotonic_usec() + 200000);
+        cr_assert_eq(send_text(p, "markets", "early", t, &e), -ETIMEDOUT);
+        cr_assert_eq(e.kind, ERROR_CANCELED, "%s", error_text(&e)); /* nobody can have it */
+        mock_start(&mock, port);
+        cancel_token_reset(t);
+        cr_assert_eq(send_text(p, "markets", "late", t, &e), 0, "%s", error_text(&e));
+        wait_states("-+");
+        cr_assert_eq(consume("markets", 0, NULL, NULL), 1);
+        error_done(&e);
+        (void) kafka_producer_close(p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
+static void *cancel_later(void *userdata) {
+        (void) poll(NULL, 0, 200);
+        cancel_token_cancel(userdata, CANCEL_REQUEST);
+        return NULL;
+}
+
+Test(kafka, cancel_from_another_thread_takes_the_message_back, .timeout = 200) {
+        _cleanup_cancel_token_ CancelToken *t = NULL;
+        Error e = ERROR_INIT;
+        pthread_t thread;
+        KafkaProducer *p;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        p = producer();
+        cr_assert_eq(cancel_token_new(&t), 0);
+        cr_assert_eq(send_text(p, "markets", "1", t, &e), 0, "%s", error_text(&e));
+        mock_command(&mock, "down");
+        wait_states("+-");
+        cr_assert_eq(pthread_create(&thread, NULL, cancel_later, t), 0);
+        cr_assert_eq(send_text(p, "markets", "2", t, &e), -ECANCELED);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        mock_command(&mock, "up");
+        cancel_token_reset(t);
+        cr_assert_eq(send_text(p, "markets", "3", t, &e), 0, "%s", error_text(&e));
+        cr_assert_eq(consume("markets", 0, NULL, NULL), 2);
+        error_done(&e);
+        (void) kafka_producer_close(p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
+typedef struct Sender {
+        KafkaProducer *p;
+        CancelToken *token;
+        int result;
+} Sender;
+
+static void *send_one(void *userdata) {
+        Sender *s = userdata;
+
+        s->result = send_text(s->p, "markets", "x", s->token, NULL);
+        return NULL;
+}
+
+/* The purge of one sender empties the queue of all; the others must not notice. */
+Test(kafka, cancel_of_one_sender_leaves_the_others_alone, .timeout = 200) {
+        Error e = ERROR_INIT;
+        Sender s[4] = { 0 };
+        pthread_t threads[4];
+        Mock mock;
+
+        mock_start(&mock, "0");
+        s[0].p = producer();
+        cr_assert_eq(send_text(s[0].p, "markets", "1", NULL, &e), 0, "%s", error_text(&e));
+        mock_command(&mock, "down");
+        wait_states("+-");
+        for (size_t i = 0; i < 4; i++) {
+                s[i].p = s[0].p;
+                cr_assert_eq(cancel_token_new(&s[i].token), 0);
+                cr_assert_eq(pthread_create(&threads[i], NULL, send_one, &s[i]), 0);
+        }
+        (void) poll(NULL, 0, 100);
+        cancel_token_cancel(s[0].token, CANCEL_REQUEST);
+        cr_assert_eq(pthread_join(threads[0], NULL), 0);
+        cr_assert_eq(s[0].result, -ECANCELED);
+        mock_command(&mock, "up");
+        for (size_t i = 1; i < 4; i++) {
+                cr_assert_eq(pthread_join(threads[i], NULL), 0);
+                cr_assert_eq(s[i].result, 0);
+        }
+        cr_assert_eq(consume("markets", 0, NULL, NULL), 4);
+        for (size_t i = 0; i < 4; i++)
+                (void) cancel_token_free(s[i].token);
+        (void) kafka_producer_close(s[0].p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
+static size_t count_descriptors(void) {
+        DIR *d = opendir("/proc/self/fd");
+        size_t n = 0;
+
+        cr_assert(d);
+        while (readdir(d))
+                n++;
+        (void) closedir(d);
+        return n;
+}
+
+Test(kafka, a_thousand_sends_leave_no_descriptor, .timeout = 200) {
+        Error e = ERROR_INIT;
+        KafkaProducer *p;
+        size_t before = 0;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        p = producer();
+        for (int i = 0; i < 1000; i++) {
+                cr_assert_eq(send_text(p, "markets", "x", NULL, &e), 0, "%s", error_text(&e));
+                if (i == 200)
+                        before = count_descriptors();
+        }
+        cr_assert_eq(count_descriptors(), before);
+        wait_states("+");
+        (void) kafka_producer_close(p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
