@@ -1,0 +1,157 @@
+/* `roundtable-admin sample`: deterministic data for a database that has none. PostgreSQL is filled in one transaction by
+ * a handful of statements that generate rows on the server, so that scale 1 takes seconds and a failure leaves nothing. */
+
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "sql/statements.h"
+#include "workers/sample/sample.h"
+#include "workers/sample/sample_internal.h"
+#include "workers/worker_protocol.h"
+
+/* These run inside the transaction. Another family's data is another row. */
+static const SamplePart sample_parts[] = {
+        { "markets", sample_market_listing },
+        { "history", sample_market_history },
+};
+/* Redis has no part in the transaction; these run behind its commit and may be repeated. */
+static const SamplePart sample_redis_parts[] = {
+        { "funding samples", sample_market_funding },
+};
+
+typedef struct SampleOptions {
+        const char *conf_dir;
+        double scale;
+        long markets;
+        uint64_t seed;
+        bool replace;
+} SampleOptions;
+
+static int usage(void) {
+        fprintf(stderr, "usage: sample [--conf DIR] [--scale 0.01..1000] [--markets 1..10000] [--seed N] [--replace]\n");
+        return EXIT_CODE_USAGE;
+}
+
+static int parse_options(int argc, char **argv, SampleOptions *o) {
+        static const struct option options[] = {
+                { "conf", required_argument, NULL, 'c' },    { "scale", required_argument, NULL, 's' },
+                { "markets", required_argument, NULL, 'm' }, { "seed", required_argument, NULL, 'e' },
+                { "replace", no_argument, NULL, 'r' },       { NULL, 0, NULL, 0 },
+        };
+        char *end = NULL;
+        int c;
+
+        optind = 1;
+        while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+                end = NULL;
+                switch (c) {
+                case 'c': o->conf_dir = optarg; break;
+                case 's': o->scale = str_eq(optarg, "small") ? 0.02 : strtod(optarg, &end); break;
+                case 'm': o->markets = strtol(optarg, &end, 10); break;
+                case 'e': o->seed = strtoull(optarg, &end, 10); break;
+                case 'r': o->replace = true; break;
+                default: return -EINVAL;
+                }
+                if (end && (end == optarg || *end))
+                        return -EINVAL;
+        }
+        if (optind != argc || !isfinite(o->scale) || o->scale < 0.01 || o->scale > 1000 || o->markets < 1 || o->markets > 10000)
+                return -EINVAL;
+        return 0;
+}
+
+static void set_size(SampleContext *s, const SampleOptions *o) {
+        s->n_markets = (size_t) o->markets;
+        s->n_subaccounts = (size_t) lround(1000 * o->scale);
+        s->n_trades = (size_t) lround(100000 * o->scale);
+        s->seed = o->seed >> 1; /* bigint has no sign to spare */
+        s->now_usec = clock_realtime_usec();
+        (void) format_iso_msec(s->now_usec, s->now);
+        (void) snprintf(s->seed_text, sizeof(s->seed_text), "%llu", (unsigned long long) s->seed);
+        (void) snprintf(s->markets_text, sizeof(s->markets_text), "%zu", s->n_markets);
+        (void) snprintf(s->subaccounts_text, sizeof(s->subaccounts_text), "%zu", s->n_subaccounts);
+        (void) snprintf(s->trades_text, sizeof(s->trades_text), "%zu", s->n_trades);
+}
+
+static int make_room(SampleContext *s, bool replace, Error *reterr) {
+        _cleanup_pg_result_ PGresult *empty = NULL;
+        int r;
+
+        if (replace)
+                return sample_query(s, &sql_sample_clear, 0, NULL, NULL, reterr);
+        r = sample_query(s, &sql_sample_is_empty, 0, NULL, &empty, reterr);
+        if (r < 0)
+                return r;
+        if (str_eq(PQgetvalue(empty, 0, 0), "t"))
+                return 0;
+        r = error_set(reterr, ERROR_NEVER, -EEXIST, "the database is not empty; sample data is not mixed with other data");
+        error_set_hint(reterr, "--replace empties its tables first, which cannot be undone");
+        return r;
+}
+
+static int fill_parts(SampleContext *s, const SamplePart *parts, size_t n, Error *reterr) {
+        for (size_t i = 0; i < n; i++) {
+                uint64_t start = clock_monotonic_usec();
+                char took[64];
+                int r = parts[i].fill(s, reterr);
+
+                if (r < 0) {
+                        error_prefix(reterr, "%s", parts[i].name);
+                        return r;
+                }
+                printf("  %-16s %s\n", parts[i].name, format_duration(clock_monotonic_usec() - start, took, sizeof(took)));
+        }
+        return 0;
+}
+
+static int fill(SampleContext *s, bool replace, Error *reterr) {
+        int r;
+
+        r = pg_begin(s->postgres, s->token, reterr);
+        if (r < 0)
+                return r;
+        r = sample_query(s, &sql_sample_trust, 0, NULL, NULL, reterr);
+        if (r >= 0)
+                r = make_room(s, replace, reterr);
+        if (r >= 0)
+                r = fill_parts(s, sample_parts, ELEMENTSOF(sample_parts), reterr);
+        if (r >= 0)
+                r = pg_commit(s->postgres, s->token, reterr);
+        if (r < 0) {
+                pg_rollback(s->postgres);
+                return r;
+        }
+        r = fill_parts(s, sample_redis_parts, ELEMENTSOF(sample_redis_parts), reterr);
+        if (r < 0)
+                return r;
+        /* the planner must know the new sizes before the first task runs */
+        return sample_query(s, &sql_sample_analyze, 0, NULL, NULL, reterr);
+}
+
+int sample_run(int argc, char **argv) {
+        SampleOptions options = { .scale = 1, .markets = 50, .seed = 20260305 };
+        _cleanup_(sample_context_done) SampleContext s = { 0 };
+        _cleanup_settings_ Settings *settings = NULL;
+        _cleanup_error_ Error e = ERROR_INIT;
+        int r;
+
+        if (parse_options(argc, argv, &options) < 0)
+                return usage();
+        r = sample_load_settings(options.conf_dir, &settings);
+        if (r < 0)
+                return r == -EBADMSG ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED;
+        set_size(&s, &options);
+        printf("sample: %zu markets, %zu subaccounts, %zu fills over 25 hours (seed %llu)\n", s.n_markets, s.n_subaccounts,
+               2 * s.n_trades, (unsigned long long) s.seed);
+        r = sample_connect(settings, "roundtable/admin/sample", &s, &e);
+        if (r >= 0)
+                r = fill(&s, options.replace, &e);
+        if (r >= 0)
+                return EXIT_CODE_OK;
+        fprintf(stderr, "sample: %s\n", error_text(&e));
+        if (e.hint)
+                fprintf(stderr, "HINT: %s\n", e.hint);
+        return EXIT_CODE_FAILED;
+}

@@ -1,0 +1,44 @@
+/* Settings and connections of roundtable-admin's sample and feed. */
+
+#include <stdio.h>
+
+#include "common/log.h"
+#include "workers/registry.h"
+#include "workers/sample/sample_internal.h"
+
+extern char **environ;
+
+int sample_load_settings(const char *conf_dir, Settings **ret) {
+        SettingsSource source = { .conf_dir = conf_dir, .environ = (const char *const *) environ,
+                                  .read_environment_file = true, .credentials_dir = getenv("CREDENTIALS_DIRECTORY") };
+        SettingsProblems problems = { 0 };
+        int r;
+
+        r = settings_load(&source, family_manifests, ret, &problems);
+        if (r < 0) {
+                _cleanup_free_ char *text = settings_problems_format(&problems);
+
+                fprintf(stderr, "%s", text ? text : "out of memory\n");
+        }
+        settings_problems_done(&problems);
+        return r;
+}
+
+int sample_connect(const Settings *settings, const char *name, SampleContext *s, Error *reterr) {
+        int r;
+
+        r = pg_conn_open(settings, PG_PRIMARY, name, s->token, &s->postgres, reterr);
+        if (r < 0)
+                return r;
+        return redis_conn_new(settings_string(settings, "redis.url"), name, 0, NULL, NULL, &s->redis, reterr);
+}
+
+void sample_context_done(SampleContext *s) {
+        s->redis = s->redis ? redis_conn_free(s->redis) : NULL;
+        s->postgres = s->postgres ? pg_conn_free(s->postgres) : NULL;
+}
+
+int sample_query(SampleContext *s, const SqlStatement *statement, size_t n_params, const char *const *params,
+                 PGresult **ret, Error *reterr) {
+        return pg_query(s->postgres, statement, n_params, params, s->token, ret, reterr);
+}
