@@ -28,20 +28,25 @@
 #define MAX_COMMAND 4096
 #define MAX_ERRORS 100000
 
+typedef struct Client Client;
+
 typedef struct Mock {
         rd_kafka_t *rk;
         rd_kafka_mock_cluster_t *cluster;
         int brokers;
         sd_event *event;
         KafkaRelay *relay;
+        Client *clients;
 } Mock;
 
-typedef struct Client {
+/* Somebody who gives commands: standard input, or a connection to the control socket. */
+struct Client {
         Mock *mock;
+        Client *next;
         int in, out;
-        sd_event_source *source; /* frees the client when it is unreferenced by its own callback */
+        sd_event_source *source;
         Buffer input;
-} Client;
+};
 
 /* The deployment's topics with their partition counts. */
 static const struct {
@@ -161,6 +166,11 @@ static const char *run_command(Mock *m, char *line) {
 static Client *client_free(Client *c) {
         if (!c)
                 return NULL;
+        for (Client **i = &c->mock->clients; *i; i = &(*i)->next)
+                if (*i == c) {
+                        *i = c->next;
+                        break;
+                }
         sd_event_source_disable_unref(c->source);
         if (c->in > STDERR_FILENO)
                 (void) close_fd(c->in);
@@ -210,12 +220,14 @@ static int client_new(Mock *m, int in, int out) {
         if (!c)
                 return -ENOMEM;
         c->mock = m;
-        c->in = in;
-        c->out = out;
+        c->in = STDIN_FILENO; /* the caller's to close unless all went well */
         r = sd_event_add_io(m->event, &c->source, in, EPOLLIN, on_client, c);
         if (r < 0)
                 return r;
-        (void) TAKE_PTR(c); /* ends with its descriptor's end of file */
+        c->in = in;
+        c->out = out;
+        c->next = m->clients;
+        m->clients = TAKE_PTR(c); /* until its end of file, or ours */
         return 0;
 }
 
@@ -241,7 +253,7 @@ static int control_listen(Mock *m, const char *path) {
         (void) unlink(path);
         if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 || listen(fd, SOMAXCONN) < 0)
                 return -errno;
-        return sd_event_add_io(m->event, NULL, take_fd(&fd), EPOLLIN, on_control, m);
+        return sd_event_add_io(m->event, NULL, take_fd(&fd), EPOLLIN, on_control, m); /* open until we exit */
 }
 
 static int cluster_start(Mock *m) {
@@ -377,6 +389,8 @@ int main(int argc, char **argv) {
                 r = mock_run(&mock, port, control);
         if (control)
                 (void) unlink(control);
+        while (mock.clients)
+                (void) client_free(mock.clients);
         (void) kafka_relay_free(mock.relay);
         if (mock.cluster)
                 rd_kafka_mock_cluster_destroy(mock.cluster);
