@@ -18,9 +18,12 @@ static const TaskSpec tasks[] = {
         { 0 },
 };
 
+static const char *const secrets[] = { "database.password", "redis.url", NULL };
+
 extern const FamilyManifest market_manifest;
 const FamilyManifest market_manifest = {
         .name = "market",
         .help = "market statistics and order books",
         .tasks = tasks,
+        .secrets = secrets,
 };
