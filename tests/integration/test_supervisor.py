@@ -1,0 +1,210 @@
+"""The supervisor with a worker that misbehaves on request (tests/unit/supervisor/fake_worker.c)."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+import harness
+
+
+class Fake:
+    def __init__(self, build, families=('testing',)):
+        self.deployment = harness.Deployment(build)
+        self.word_file = os.path.join(self.deployment.directory, 'word')
+        self.families = families
+        self.say('ok')
+        self.deployment.environment.update(
+            ROUNDTABLE_TEST_WORKER=os.path.join(build, 'tests', 'unit', 'supervisor', 'fake-worker'),
+            ROUNDTABLE_TEST_FAKE=self.word_file)
+
+    def say(self, word):
+        with open(self.word_file + '.new', 'w') as f:
+            f.write(word)
+        os.rename(self.word_file + '.new', self.word_file)
+
+    def start(self, wait=True, **environment):
+        arguments = [a for f in self.families for a in ('--family', f)]
+        return self.deployment.supervisor(arguments, {f'ROUNDTABLE_TEST_{k}': v for k, v in environment.items()}, wait=wait)
+
+    def verb(self, *arguments):
+        return self.deployment.run('roundtable', *arguments, '--runtime-dir', self.deployment.runtime)
+
+    def worker(self, family='testing'):
+        reply = self.verb('status', '--json')
+        if not reply.stdout:
+            return {}
+        return next(w for w in json.loads(reply.stdout)['workers'] if w['family'] == family)
+
+    def handover(self):
+        with open(self.word_file + '.handover') as f:
+            return json.load(f)
+
+
+@pytest.fixture
+def fake(build):
+    f = Fake(build)
+    yield f
+    f.deployment.close()
+
+
+def eventually(condition, what, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    pytest.fail(f'not in {seconds} s: {what}')
+
+
+def ready(fake):
+    return eventually(lambda: (w := fake.worker()).get('state') == 'running' and w, 'worker ready')
+
+
+def test_stops_with_code_0_and_leaves_no_worker(fake):
+    s = fake.start()
+    pid = ready(fake)['pid']
+    s.process.terminate()
+    assert s.process.wait(20) == 0
+    assert not os.path.exists(f'/proc/{pid}')
+    assert not os.path.exists(os.path.join(fake.deployment.runtime, 'control'))
+
+
+def test_killed_worker_is_replaced_and_its_instance_handed_on(fake):
+    fake.start()
+    first = ready(fake)['pid']
+    instance = fake.handover()['instance']
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: fake.worker().get('pid') not in (0, first) and fake.worker()['state'] == 'running', 'replacement')
+    assert fake.worker()['restarts'] == 1
+    assert instance in fake.handover()['dead_instances']
+    assert fake.worker()['quarantined'] == {} and not fake.worker()['serial']
+
+
+def test_settings_are_not_in_the_environment(fake):
+    fake.start()
+    pid = ready(fake)['pid']
+    with open(f'/proc/{pid}/environ') as f:
+        names = {item.split('=')[0] for item in f.read().split('\0') if item}
+    assert {n for n in names if not n.startswith(('ROUNDTABLE_TEST_', 'ASAN_', 'UBSAN_', 'LSAN_', 'TSAN_'))} <= {
+        'PATH', 'LANG', 'LC_ALL', 'TZ', 'JOURNAL_STREAM', 'NOTIFY_SOCKET', 'WATCHDOG_USEC'}
+    # only the standard ones, the hand-over and nothing of the supervisor's
+    assert os.path.exists(f'/proc/{pid}/fd/3')
+    assert os.getpgid(pid) == pid
+
+
+def test_stopped_worker_is_noticed_by_the_watchdog(fake):
+    fake.deployment.settings('testing', watchdog='1 s')
+    fake.start()
+    first = ready(fake)['pid']
+    os.kill(first, signal.SIGSTOP)
+    eventually(lambda: fake.worker().get('pid') not in (0, first) and fake.worker()['state'] == 'running', 'replacement')
+    assert 'watchdog' in fake.worker()['last_exit']
+
+
+@pytest.mark.parametrize('word', ['no-hello', 'no-ready'])
+def test_worker_that_never_gets_ready_is_killed_and_counted(fake, word):
+    fake.say(word)
+    fake.start(wait=False, READY_TIMEOUT_USEC='200000')
+    eventually(lambda: fake.worker().get('failed_starts', 0) >= 3, 'third failed start')
+    fake.say('ok')
+    assert ready(fake)['failed_starts'] == 0
+
+
+def test_exit_78_waits_for_a_reload(fake):
+    fake.families = ('testing', 'market')
+    fake.start()
+    ready(fake)
+    fake.say('exit78')
+    pid = fake.worker()['pid']
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: fake.worker()['state'] == 'refused its settings', 'refusal')
+    market = fake.worker('market')['pid']
+    fake.say('ok')
+    assert fake.verb('reload').returncode == 0
+    assert fake.worker()['state'] == 'running'
+    assert fake.worker('market')['pid'] == market
+
+
+def test_all_refused_ends_the_service_with_78(fake):
+    fake.say('exit78')
+    s = fake.start(wait=False)
+    assert s.process.wait(20) == 78
+
+
+def test_exit_75_is_shown_and_looked_at_again(fake):
+    fake.say('exit75')
+    fake.start(wait=False, OWN_UNIT_USEC='300000')
+    eventually(lambda: fake.worker().get('state') == 'run by its own unit', 'own unit')
+    fake.say('ok')
+    ready(fake)
+
+
+def test_three_faults_make_it_serial_first(fake):
+    fake.say('segv')
+    fake.start(wait=False)
+    eventually(lambda: fake.worker().get('serial'), 'serial mode')
+    fake.say('ok')
+    ready(fake)
+    assert fake.handover()['serial'] is True
+
+
+def test_reload_restarts_only_what_changed(fake):
+    fake.families = ('testing', 'market')
+    fake.start()
+    eventually(lambda: fake.worker().get('state') == fake.worker('market').get('state') == 'running', 'both ready')
+    testing, market = fake.worker()['pid'], fake.worker('market')['pid']
+    fake.deployment.settings('testing', watchdog='19 s')
+    dry = fake.verb('reload', '--dry-run')
+    assert dry.returncode == 0 and 'testing' in dry.stdout and 'market' not in dry.stdout
+    assert fake.worker()['pid'] == testing
+    assert fake.verb('reload').returncode == 0
+    assert fake.worker()['state'] == 'running'
+    assert fake.worker()['pid'] != testing and fake.worker('market')['pid'] == market
+
+
+def test_bad_reload_keeps_everything_and_says_why(fake):
+    fake.start()
+    pid = ready(fake)['pid']
+    fake.deployment.settings('testing', watchdog='nonsense')
+    bad = fake.verb('reload')
+    assert bad.returncode == 78
+    assert 'watchdog' in bad.stderr
+    assert fake.worker()['pid'] == pid
+
+
+def test_bad_settings_at_start_exit_78(fake):
+    fake.deployment.settings('testing', watchdog='nonsense')
+    s = fake.start(wait=False)
+    assert s.process.wait(20) == 78
+
+
+def test_second_supervisor_of_a_directory_exits_75(fake):
+    fake.start()
+    ready(fake)
+    other = fake.deployment.run('roundtable', 'supervise', '--conf', fake.deployment.conf, '--family', 'testing')
+    assert other.returncode == 75
+    assert fake.worker()['state'] == 'running'
+
+
+def test_workers_die_with_the_supervisor(fake):
+    s = fake.start()
+    pid = ready(fake)['pid']
+    s.process.kill()
+    s.process.wait()
+    eventually(lambda: not os.path.exists(f'/proc/{pid}') or open(f'/proc/{pid}/stat').read().split()[2] == 'Z', 'death')
+
+
+def test_usage_errors_exit_2(fake):
+    for arguments in ([], ['nonsense'], ['status', '--nonsense'], ['reload', 'x'], ['supervise', '--family', 'nobody']):
+        assert fake.deployment.run('roundtable', *arguments).returncode == 2, arguments
+
+
+def test_supervisor_links_no_client_library(build):
+    text = subprocess.run(['ldd', os.path.join(build, 'supervisor', 'roundtable')], capture_output=True, text=True).stdout
+    assert 'libsystemd' in text
+    for library in ('libpq', 'librdkafka', 'libhiredis', 'libcurl'):
+        assert library not in text

@@ -1,0 +1,96 @@
+/* A worker that does no work, for the tests of the supervisor: speaks workers/worker_protocol.h and misbehaves as the file
+ * $ROUNDTABLE_TEST_FAKE says, one word: ok, no-hello, no-ready, crash-start, segv, hang, exit75, exit78. The file is
+ * read at each start, so a test changes it between two. What was handed over is left in $ROUNDTABLE_TEST_FAKE.handover. */
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "workers/worker_protocol.h"
+
+static volatile sig_atomic_t stop;
+
+static void on_term(int signal) {
+        (void) signal;
+        stop = 1;
+}
+
+static void say_hello(const char *family) {
+        char packet[256];
+        int n = snprintf(packet, sizeof packet,
+                         "{\"protocol\":%d,\"family\":\"%s\",\"pid\":%d,\"version\":\"test\",\"landlock\":0,\"seccomp\":false}",
+                         WORKER_PROTOCOL, family, (int) getpid());
+
+        if (send(WORKER_HANDOVER_FD, packet, (size_t) n, 0) != n)
+                _exit(3);
+}
+
+static json_t *take_handover(void) {
+        union {
+                char buffer[CMSG_SPACE(sizeof(int))];
+                struct cmsghdr align;
+        } control;
+        char packet[256];
+        struct iovec iov = { .iov_base = packet, .iov_len = sizeof packet };
+        struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+        int fd;
+
+        if (recvmsg(WORKER_HANDOVER_FD, &h, 0) <= 0 || !CMSG_FIRSTHDR(&h))
+                _exit(4);
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof fd);
+        return json_loadfd(fd, 0, NULL);
+}
+
+static void read_word(const char *path, char word[static 32]) {
+        FILE *f = fopen(path, "re");
+
+        if (!f || fscanf(f, "%31s", word) != 1)
+                _exit(5);
+        (void) fclose(f);
+}
+
+int main(int argc, char **argv) {
+        const char *path = getenv("ROUNDTABLE_TEST_FAKE");
+        char word[32], *out = NULL;
+        json_t *handover;
+
+        if (argc != 4 || !path || asprintf(&out, "%s.handover", path) < 0)
+                return 2;
+        (void) signal(SIGTERM, on_term);
+        read_word(path, word);
+        if (strcmp(word, "crash-start") == 0)
+                return 1;
+        if (strcmp(word, "exit75") == 0)
+                return EXIT_CODE_TRY_AGAIN;
+        if (strcmp(word, "exit78") == 0)
+                return EXIT_CODE_CONFIG;
+        while (strcmp(word, "no-hello") == 0 && !stop)
+                (void) usleep(10000);
+        say_hello(argv[2]);
+        handover = take_handover();
+        if (!handover || json_dump_file(handover, out, 0) < 0)
+                return 6;
+        json_decref(handover);
+        free(out);
+        while (strcmp(word, "no-ready") == 0 && !stop)
+                (void) usleep(10000);
+        if (sd_notify(0, "READY=1\nSTATUS=fake\nX_ROUNDTABLE_HEALTH=ok\nX_ROUNDTABLE_RUNNING=one,two") < 0)
+                return 7;
+        if (strcmp(word, "segv") == 0) {
+                (void) signal(SIGSEGV, SIG_DFL);
+                (void) raise(SIGSEGV);
+        }
+        while (strcmp(word, "hang") == 0)
+                (void) usleep(10000);
+        while (!stop) {
+                (void) sd_notify(0, "WATCHDOG=1");
+                (void) usleep(50000);
+        }
+        return 0;
+}
