@@ -43,7 +43,7 @@ struct KafkaProducer {
         rd_kafka_queue_t *queue;
         pthread_t dispatcher;
         bool stop;
-        bool fatal;
+        bool reopening; /* one sender replaces rk, the others wait for their next attempt */
         unsigned users;
 
         pthread_mutex_t state_mutex; /* also held during on_state, so that changes arrive in order */
@@ -204,16 +204,8 @@ static bool is_lost(KafkaProducer *p) {
 }
 
 static void on_error_event(KafkaProducer *p, rd_kafka_resp_err_t code, const char *text) {
-        char fatal[512];
-
         log_debug(AT, "%s", text);
-        if (code == RD_KAFKA_RESP_ERR__FATAL) {
-                (void) rd_kafka_fatal_error(p->rk, fatal, sizeof(fatal));
-                (void) pthread_mutex_lock(&p->mutex);
-                p->fatal = true;
-                (void) pthread_mutex_unlock(&p->mutex);
-                log_debug(AT, "the producer is made anew after: %s", fatal);
-        } else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
                 set_state(p, STATE_LOST, "no broker can be reached");
         else {
                 (void) pthread_mutex_lock(&p->state_mutex);
@@ -251,15 +243,20 @@ static bool must_stop(KafkaProducer *p) {
         return stop;
 }
 
-/* librdkafka does not say that a broker is back; while it is lost it is asked, so that `status` is right for tasks that
- * publish rarely. */
-static void look_for_return(KafkaProducer *p) {
+static bool answers(KafkaProducer *p) {
         const struct rd_kafka_metadata *metadata;
 
         if (rd_kafka_metadata(p->rk, 0, NULL, &metadata, PROBE_MSEC) != RD_KAFKA_RESP_ERR_NO_ERROR)
-                return;
+                return false;
         rd_kafka_metadata_destroy(metadata);
-        set_state(p, STATE_UP, NULL);
+        return true;
+}
+
+/* librdkafka does not say that a broker is back; while it is lost it is asked, so that `status` is right for tasks that
+ * publish rarely. */
+static void look_for_return(KafkaProducer *p) {
+        if (answers(p))
+                set_state(p, STATE_UP, NULL);
 }
 
 static void *dispatch(void *userdata) {
@@ -344,7 +341,7 @@ static int producer_open(KafkaProducer *p, Error *reterr) {
                                  text);
         }
         p->queue = rd_kafka_queue_get_main(p->rk);
-        p->fatal = p->stop = false;
+        p->stop = false; /* nobody else looks: the dispatcher is started below */
         (void) sigfillset(&all);
         (void) pthread_sigmask(SIG_SETMASK, &all, &kept);
         r = -pthread_create(&p->dispatcher, NULL, dispatch, p);
@@ -432,19 +429,24 @@ KafkaProducer *kafka_producer_close(KafkaProducer *p, uint64_t flush_timeout_use
 /* A fatal error of the idempotent producer (its sequence was lost) ends that client for good: the next sender makes a
  * new one as soon as the others have let go of the old one. */
 static int producer_use(KafkaProducer *p, Error *reterr) {
+        bool broken;
+        char text[512];
         int r = 0;
 
         (void) pthread_mutex_lock(&p->mutex);
-        if ((p->fatal || !p->rk) && p->users == 0) {
-                p->users = 1; /* keeps others out meanwhile */
+        /* asked for here, since the event that tells it may come after the report of the message that met it */
+        broken = !p->reopening && (!p->rk || rd_kafka_fatal_error(p->rk, text, sizeof(text)) != 0);
+        if (p->reopening || (broken && p->users > 0))
+                r = error_set(reterr, ERROR_RETRY, -EAGAIN, "kafka brokers %s: the producer is being made anew",
+                              p->brokers);
+        else if (broken) {
+                p->reopening = true;
                 (void) pthread_mutex_unlock(&p->mutex);
                 producer_shut(p);
                 r = producer_open(p, reterr);
                 (void) pthread_mutex_lock(&p->mutex);
-                p->users--;
-        } else if (p->fatal || !p->rk)
-                r = error_set(reterr, ERROR_RETRY, -EAGAIN, "kafka brokers %s: the producer is being made anew",
-                              p->brokers);
+                p->reopening = false;
+        }
         if (r >= 0)
                 p->users++;
         (void) pthread_mutex_unlock(&p->mutex);
@@ -518,7 +520,8 @@ static int wait_reports(KafkaProducer *p, Batch *b, uint64_t until, CancelToken 
                         return 0;
                 if (r < 0)
                         return r;
-                if (!quiet)
+                /* an unknown topic makes messages wait too, and says nothing against the brokers */
+                if (!quiet && !answers(p))
                         set_state(p, STATE_LOST, "no answer to a message in time");
                 quiet = true;
         }
@@ -552,7 +555,7 @@ static int fail(const KafkaProducer *p, const KafkaMessage *m, const Slot *slot,
                 kind = ERROR_UNCERTAIN;
         (void) error_set(reterr, kind, err, "kafka brokers %s: topic %s: message %zu of %zu: %s%s", p->brokers, m->topic,
                          i + 1, n, reason, uncertain ? " (it was handed over and may have been stored)" : "");
-        if (reterr)
+        if (reterr && err != -ECANCELED)
                 set_hint(p, slot->error, reterr);
         return err;
 }
