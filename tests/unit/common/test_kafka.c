@@ -16,41 +16,8 @@
 
 #include "common/clock.h"
 #include "common/kafka.h"
-#include "common/log.h"
 
-/* The producer reads four settings; the tests say them directly, in place of common/settings.c. */
 static char brokers[128];
-static int64_t max_batch_size = 900000;
-
-const char *settings_string(const Settings *s, const char *name) {
-        (void) s;
-        return str_eq(name, "kafka.brokers") ? brokers : "kafka-test";
-}
-
-int64_t settings_int(const Settings *s, const char *name) {
-        (void) s;
-        cr_assert_str_eq(name, "kafka.max_batch_size");
-        return max_batch_size;
-}
-
-uint64_t settings_duration_usec(const Settings *s, const char *name) {
-        (void) s;
-        cr_assert_str_eq(name, "kafka.connection_timeout");
-        return USEC_PER_SEC;
-}
-
-/* What librdkafka says at debug goes to the test's output. */
-void log_printf(LogLevel level, const char *message_id, const char *at, const char *format, ...) {
-        va_list ap;
-
-        (void) level;
-        (void) message_id;
-        (void) fprintf(stderr, "%s: ", at);
-        va_start(ap, format);
-        (void) vfprintf(stderr, format, ap);
-        va_end(ap);
-        (void) fputc('\n', stderr);
-}
 
 /* Called when a wait must end some time for the test to fail instead of hanging. */
 #define PATIENCE_USEC (60 * USEC_PER_SEC)
@@ -141,10 +108,19 @@ static void wait_states(const char *wanted) {
 }
 
 static KafkaProducer *producer(void) {
+        char servers[160];
+        const char *const environment[] = { servers, "SERVICE_NAME=kafka-test", "KAFKA_CONNECTION_TIMEOUT_MS=1000", NULL };
+        static const FamilyManifest *const manifests[] = { NULL };
+        SettingsSource source = { .conf_dir = "/nonexistent", .environ = environment };
+        _cleanup_settings_ Settings *settings = NULL;
+        SettingsProblems problems = { 0 };
         KafkaProducer *p;
         Error e = ERROR_INIT;
 
-        cr_assert_eq(kafka_producer_new(NULL, on_state, NULL, &p, &e), 0, "%s", error_text(&e));
+        (void) snprintf(servers, sizeof(servers), "KAFKA_BROKER_URLS=%s", brokers);
+        cr_assert_eq(settings_load(&source, manifests, &settings, &problems), 0);
+        settings_problems_done(&problems);
+        cr_assert_eq(kafka_producer_new(settings, on_state, NULL, &p, &e), 0, "%s", error_text(&e));
         return p;
 }
 
