@@ -114,7 +114,7 @@ static int load_environment(Settings *s, const SettingsSource *source, Environme
 
         r = environment_add_list(e, source->environ);
         if (r >= 0 && source->read_environment_file && !str_empty(file->value.text))
-                r = environment_add_file(e, file->value.text, !str_eq(file->origin, "default"), p);
+                r = environment_add_file(e, file->value.text, !str_eq(file->value.text, file->spec->fallback), p);
         if (r >= 0 && source->env_dir)
                 r = environment_add_env_dir(e, source->env_dir, p);
         return r < 0 ? r : settings_apply_environment(s, e, p);

@@ -182,6 +182,10 @@ static int take_string(const SettingSpec *spec, const char *text, SettingValue *
         json_t *utf8;
         int r = 0;
 
+        if (!*text && str_empty(spec->fallback) && spec->type != SETTING_ENUM)
+                return 0; /* as with variables, empty means unset */
+        if (!*text && spec->type != SETTING_ENUM)
+                return setting_refuse(refusal, "leave the setting out for its default", "is empty");
         utf8 = json_string(text);
         if (!utf8)
                 return setting_refuse(refusal, "write the file in UTF-8", "is not UTF-8");

@@ -4,6 +4,7 @@
 
 #include "build_paths.h"
 #include "supervisor/client_verbs.h"
+#include "supervisor/verbs.h"
 #include "common/util.h"
 #include "workers/worker_protocol.h"
 
@@ -21,7 +22,9 @@ static int verb_version(int argc _unused_, char **argv _unused_) {
 }
 
 static const Verb verbs[] = {
+        { "config", verb_config, "settings: check, show: [--conf DIR] [--env-dir DIR] [--json]" },
         { "help", verb_help, "this text" },
+        { "list", verb_list, "each task and where its settings came from: [--json]" },
         { "migrate", verb_migrate, "make or update the database" },
         { "reload", verb_reload, "validate the settings and apply them: [--dry-run]" },
         { "run", verb_run, "one run of TASK in the foreground" },
