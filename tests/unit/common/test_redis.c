@@ -1,0 +1,215 @@
+/* The Redis client against a real server: replies, scripts, time-outs, lost connections. */
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "common/redis.h"
+
+static RedisConn *connect_server(void) {
+        const char *url = getenv("ROUNDTABLE_TEST_REDIS_URL");
+        _cleanup_error_ Error e = ERROR_INIT;
+        RedisConn *c = NULL;
+
+        if (!url)
+                cr_skip_test("requires redis: ROUNDTABLE_TEST_REDIS_URL is not set (tests/with-servers)");
+        cr_assert_eq(redis_conn_new(url, "unit test", 0, NULL, NULL, &c, &e), 0, "%s", error_text(&e));
+        return c;
+}
+
+/* One command of words; returns the reply. */
+static redisReply *run(RedisConn *c, size_t argc, const char *const *argv) {
+        _cleanup_error_ Error e = ERROR_INIT;
+        redisReply *reply = NULL;
+
+        cr_assert_eq(redis_command(c, argv[0], NULL, &reply, &e, argc, argv, NULL), 0, "%s", error_text(&e));
+        return reply;
+}
+#define RUN(c, ...)                                                                                          \
+        run(c, sizeof((const char *[]) { __VA_ARGS__ }) / sizeof(char *), (const char *const[]) { __VA_ARGS__ })
+
+Test(redis_url, forms_of_the_original) {
+        static const struct {
+                const char *url, *host, *path, *password;
+                int port, database;
+        } good[] = {
+                { "redis://localhost:6382", "localhost", NULL, NULL, 6382, 0 },
+                { "redis://h", "h", NULL, NULL, 6379, 0 },
+                { "redis://h/3", "h", NULL, NULL, 6379, 3 },
+                { "redis://:p%40ss@h:1/2", "h", NULL, "p@ss", 1, 2 },
+                { "redis://user:pw@h:1", "h", NULL, "pw", 1, 0 },
+                { "redis://h:1?db=4&password=x", "h", NULL, "x", 1, 4 },
+                { "redis://[::1]:7000/1", "::1", NULL, NULL, 7000, 1 },
+                { "/run/redis.sock", NULL, "/run/redis.sock", NULL, 6379, 0 },
+                { "unix:///run/redis.sock?db=5", NULL, "/run/redis.sock", NULL, 6379, 5 },
+        };
+        static const char *const bad[] = { "localhost:6379", "redis://h:0", "redis://h:70000", "redis://h:x",
+                                           "redis://h/x",    "rediss://h",  "unix://relative", "redis://[::1",
+                                           "" };
+
+        for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+                _cleanup_error_ Error e = ERROR_INIT;
+                RedisUrl u = { 0 };
+
+                cr_assert_eq(redis_url_parse(good[i].url, &u, &e), 0, "%s: %s", good[i].url, error_text(&e));
+                cr_assert(str_eq(u.host, good[i].host), "%s", good[i].url);
+                cr_assert(str_eq(u.path, good[i].path), "%s", good[i].url);
+                cr_assert(str_eq(u.password, good[i].password), "%s", good[i].url);
+                cr_assert_eq(u.port, good[i].port, "%s", good[i].url);
+                cr_assert_eq(u.database, good[i].database, "%s", good[i].url);
+                cr_assert(!good[i].password || !strstr(u.display, good[i].password), "%s", u.display);
+                redis_url_done(&u);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_error_ Error e = ERROR_INIT;
+                RedisUrl u = { 0 };
+
+                cr_assert_lt(redis_url_parse(bad[i], &u, &e), 0, "%s", bad[i]);
+                cr_assert_eq(e.kind, ERROR_NEVER, "%s", bad[i]);
+        }
+}
+
+Test(redis, binary_values_survive) {
+        static const char value[] = "a\0b\r\n\xff";
+        const char *argv[] = { "SET", "unit:binary", value };
+        const size_t lengths[] = { 3, 11, sizeof(value) - 1 };
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
+        _cleanup_error_ Error e = ERROR_INIT;
+        redisReply *reply;
+
+        cr_assert_eq(redis_command(c, "set", NULL, NULL, &e, 3, argv, lengths), 0, "%s", error_text(&e));
+        reply = RUN(c, "GET", "unit:binary");
+        cr_assert_eq(reply->len, sizeof(value) - 1);
+        cr_assert_eq(memcmp(reply->str, value, reply->len), 0);
+        freeReplyObject(reply);
+}
+
+Test(redis, long_pipeline_with_long_replies_does_not_block) {
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
+        _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
+        _cleanup_error_ Error e = ERROR_INIT;
+        char value[1025];
+
+        (void) memset(value, 'v', sizeof(value) - 1);
+        value[sizeof(value) - 1] = '\0';
+        cr_assert_eq(redis_pipeline_new(&p), 0);
+        for (int i = 0; i < 20000; i++)
+                cr_assert_eq(redis_pipeline_addv(p, "ECHO", value, NULL), 0);
+        cr_assert_eq(redis_execute(c, "echo", p, NULL, &e), 0, "%s", error_text(&e));
+        for (size_t i = 0; i < redis_pipeline_count(p); i++)
+                cr_assert_eq(redis_pipeline_reply(p, i)->len, sizeof(value) - 1);
+        cr_assert_leq(redis_conn_round_trips(c), 4);
+}
+
+Test(redis, scripts_survive_a_flush) {
+        static const RedisScript script = { "unit.add", "return redis.call('INCRBY', KEYS[1], ARGV[1])" };
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
+        _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        freeReplyObject(RUN(c, "DEL", "unit:counter"));
+        cr_assert_eq(redis_pipeline_new(&p), 0);
+        for (int round = 1; round <= 3; round++) {
+                redis_pipeline_clear(p);
+                cr_assert_eq(redis_pipeline_addv(p, "PING", NULL), 0);
+                cr_assert_eq(redis_pipeline_add_script(p, &script, 1, (const char *const[]) { "unit:counter" }, 1,
+                                                       (const char *const[]) { "5" }),
+                             0);
+                cr_assert_eq(redis_execute(c, "add", p, NULL, &e), 0, "%s", error_text(&e));
+                cr_assert_eq(redis_reply_check(redis_pipeline_reply(p, 1), REDIS_REPLY_INTEGER, "add", &e), 0, "%s",
+                             error_text(&e));
+                cr_assert_eq(redis_pipeline_reply(p, 1)->integer, 5 * round);
+                freeReplyObject(RUN(c, "SCRIPT", "FLUSH"));
+        }
+}
+
+Test(redis, error_replies_are_named) {
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        freeReplyObject(RUN(c, "SET", "unit:string", "x"));
+        cr_assert_lt(redis_command(c, "push", NULL, NULL, &e, 3, (const char *const[]) { "LPUSH", "unit:string", "y" },
+                                   NULL),
+                     0);
+        cr_assert_eq(e.kind, ERROR_NEVER);
+        cr_assert(strstr(error_text(&e), "push") && strstr(error_text(&e), "WRONGTYPE"), "%s", error_text(&e));
+}
+
+Test(redis, nobody_listens) {
+        _cleanup_(redis_conn_freep) RedisConn *c = NULL;
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        cr_assert_eq(redis_conn_new("unix:///nonexistent/redis.sock", "x", 0, NULL, NULL, &c, &e), 0);
+        cr_assert_lt(redis_command(c, "ping", NULL, NULL, &e, 1, (const char *const[]) { "PING" }, NULL), 0);
+        cr_assert_eq(e.kind, ERROR_RETRY);
+        cr_assert_not_null(e.hint);
+}
+
+Test(redis, reconnects_after_the_server_closed_it) {
+        _cleanup_(redis_conn_freep) RedisConn *victim = connect_server();
+        _cleanup_(redis_conn_freep) RedisConn *killer = connect_server();
+        char id[32];
+        redisReply *reply = RUN(victim, "CLIENT", "ID");
+
+        (void) snprintf(id, sizeof(id), "%lld", reply->integer);
+        freeReplyObject(reply);
+        freeReplyObject(RUN(killer, "CLIENT", "KILL", "ID", id));
+        freeReplyObject(RUN(victim, "PING"));
+}
+
+Test(redis, lost_reply_is_uncertain) {
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        /* QUIT's OK comes, then the server closes: the second command was sent and is never answered */
+        _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
+
+        cr_assert_eq(redis_pipeline_new(&p), 0);
+        cr_assert_eq(redis_pipeline_addv(p, "QUIT", NULL), 0);
+        cr_assert_eq(redis_pipeline_addv(p, "INCR", "unit:lost", NULL), 0);
+        cr_assert_lt(redis_execute(c, "quit", p, NULL, &e), 0);
+        cr_assert_eq(e.kind, ERROR_UNCERTAIN, "%s", error_text(&e));
+        freeReplyObject(RUN(c, "PING"));
+}
+
+static void *cancel_thread(void *userdata) {
+        cancel_token_cancel(userdata, CANCEL_REQUEST);
+        return NULL;
+}
+
+Test(redis, cancel_and_deadline_end_a_wait) {
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
+        _cleanup_cancel_token_ CancelToken *token = NULL;
+        _cleanup_error_ Error e = ERROR_INIT;
+        const char *const blpop[] = { "BLPOP", "unit:never", "0" };
+        pthread_t thread;
+
+        cr_assert_eq(cancel_token_new(&token), 0);
+        cancel_token_set_deadline(token, clock_monotonic_usec() + 20 * USEC_PER_MSEC);
+        cr_assert_eq(redis_command(c, "blpop", token, NULL, &e, 3, blpop, NULL), -ETIMEDOUT);
+        cr_assert_eq(e.kind, ERROR_CANCELED);
+        cancel_token_reset(token);
+        cr_assert_eq(pthread_create(&thread, NULL, cancel_thread, token), 0);
+        cr_assert_eq(redis_command(c, "blpop", token, NULL, &e, 3, blpop, NULL), -ECANCELED);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        freeReplyObject(RUN(c, "PING"));
+}
+
+Test(redis, command_timeout_drops_the_connection) {
+        const char *url = getenv("ROUNDTABLE_TEST_REDIS_URL");
+        _cleanup_(redis_conn_freep) RedisConn *c = NULL;
+        _cleanup_error_ Error e = ERROR_INIT;
+        redisReply *reply;
+
+        if (!url)
+                cr_skip_test("requires redis: ROUNDTABLE_TEST_REDIS_URL is not set (tests/with-servers)");
+        cr_assert_eq(redis_conn_new(url, "x", 50 * USEC_PER_MSEC, NULL, NULL, &c, &e), 0);
+        cr_assert_lt(redis_command(c, "blpop", NULL, NULL, &e, 3, (const char *const[]) { "BLPOP", "unit:never", "0" },
+                                   NULL),
+                     0);
+        cr_assert_eq(e.kind, ERROR_UNCERTAIN);
+        reply = RUN(c, "ECHO", "fresh");
+        cr_assert_str_eq(reply->str, "fresh");
+        freeReplyObject(reply);
+}
