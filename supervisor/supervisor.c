@@ -196,7 +196,8 @@ static int supervisor_setup_paths(Supervisor *s, const SupervisorOptions *o, Err
                 s->worker_path = program_path("roundtable-worker", false);
         if (!s->host || !s->runtime_dir || !s->state_dir || !s->worker_path || (o->conf_dir && !s->conf_dir))
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
-        if (mkdir(s->runtime_dir, 02775) < 0 && errno != EEXIST)
+        /* The service's own comes from tmpfiles, setgid. Not here: RestrictSUIDSGID= refuses such a mode even when it exists. */
+        if (mkdir(s->runtime_dir, 0755) < 0 && errno != EEXIST)
                 return error_set(reterr, ERROR_NEVER, -errno, "%s: cannot make the runtime directory: %m", s->runtime_dir);
         if (mkdir(s->state_dir, 0700) < 0 && errno != EEXIST)
                 return error_set(reterr, ERROR_NEVER, -errno, "%s: cannot make the state directory: %m", s->state_dir);

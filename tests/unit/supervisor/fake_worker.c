@@ -60,7 +60,7 @@ int main(int argc, char **argv) {
         char word[32], *out = NULL;
         json_t *handover;
 
-        if (argc != 4 || !path || asprintf(&out, "%s.handover", path) < 0)
+        if (argc != 4 || !path)
                 return 2;
         (void) signal(SIGTERM, on_term);
         read_word(path, word);
@@ -74,7 +74,7 @@ int main(int argc, char **argv) {
                 (void) usleep(10000);
         say_hello(argv[2]);
         handover = take_handover();
-        if (!handover || json_dump_file(handover, out, 0) < 0)
+        if (!handover || asprintf(&out, "%s.handover", path) < 0 || json_dump_file(handover, out, 0) < 0)
                 return 6;
         json_decref(handover);
         free(out);
