@@ -21,24 +21,40 @@ typedef struct Scan {
         bool *ok;
 } Scan;
 
-static void skip_comment(Scan *c) {
+/* libconfig takes the end of the file for the end of both, and says nothing about what it swallowed. */
+static int unclosed(Scan *c, int line, const char *what) {
+        *c->ok = false;
+        return settings_problem(c->problems, false, c->path, line, NULL, "close it; what follows this line was not checked", "a %s is not closed", what);
+}
+
+static int skip_comment(Scan *c) {
+        int line = c->line;
+
         if (*c->p == '#' || c->p[1] == '/') {
                 while (c->p < c->end && *c->p != '\n')
                         c->p++;
-                return;
+                return 0;
         }
         for (c->p += 2; c->p < c->end && !(c->p[0] == '*' && c->p[1] == '/'); c->p++)
                 c->line += *c->p == '\n';
-        c->p += c->p < c->end ? 2 : 0;
+        if (c->p >= c->end)
+                return unclosed(c, line, "comment");
+        c->p += 2;
+        return 0;
 }
 
-static void skip_string(Scan *c) {
+static int skip_string(Scan *c) {
+        int line = c->line;
+
         for (c->p++; c->p < c->end && *c->p != '"'; c->p++) {
                 if (*c->p == '\\' && c->p + 1 < c->end)
                         c->p++;
                 c->line += *c->p == '\n';
         }
-        c->p += c->p < c->end;
+        if (c->p >= c->end)
+                return unclosed(c, line, "string");
+        c->p++;
+        return 0;
 }
 
 static int scan_number(Scan *c) {
@@ -124,9 +140,9 @@ int settings_scan(const char *path, const char *text, size_t length, const char 
                         continue;
                 }
                 if (ch == '#' || (ch == '/' && (c.p[1] == '/' || c.p[1] == '*')))
-                        skip_comment(&c);
+                        r = skip_comment(&c);
                 else if (ch == '"')
-                        skip_string(&c);
+                        r = skip_string(&c);
                 else if (line_start && ch == '@' && strncmp(c.p, "@include", 8) == 0)
                         r = scan_include(&c);
                 else if (isalpha((unsigned char) ch) || ch == '*')

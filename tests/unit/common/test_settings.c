@@ -51,9 +51,9 @@ static int load_full(SettingsSource source) {
         return settings_load(&source, family_manifests, &settings, &problems);
 }
 
-static int load(const char *conf, const char *const *environ) {
+static int load(const char *conf, const char *const *variables) {
         put("roundtable.conf", conf);
-        return load_full((SettingsSource) { .environ = environ });
+        return load_full((SettingsSource) { .environ = variables });
 }
 
 /* The problem of a key: the test fails without it. */
@@ -87,7 +87,7 @@ Test(settings, defaults_without_any_file) {
 }
 
 Test(settings, every_kind_of_bad_setting_is_listed) {
-        const char *const environ[] = { "DB_PORT=abc", "START_DELAY_ENABLED=TRUE", "PG_POOL_MAX=0", NULL };
+        const char *const variables[] = { "DB_PORT=abc", "START_DELAY_ENABLED=TRUE", "PG_POOL_MAX=0", NULL };
         const SettingsProblem *p;
 
         put("workers/market.conf", "pg_pol_max = 3;\ntasks = { market_updater = { interval = \"1 ms\"; enabled = 1; }; nosuch = { enabled = true; }; };\n");
@@ -99,7 +99,7 @@ Test(settings, every_kind_of_bad_setting_is_listed) {
                        "database = { password = 5; password_file = \"/nonexistent/pw\"; };\n"
                        "supervisor = 3;\n"
                        "start_delay = { max = \"5 parsecs\"; fraction = 1; };\n",
-                       environ) == -EBADMSG);
+                       variables) == -EBADMSG);
         cr_assert(settings == NULL);
         p = problem("service_nam", 1, "unknown setting");
         cr_assert(strstr(p->hint, "service_name") && strstr(p->file, "/roundtable.conf"));
@@ -142,6 +142,8 @@ Test(settings, unreadable_and_hostile_files_are_problems) {
         (void) problem("@include", 1, "too deeply");
         cr_assert(load("@include \"absent.conf\"\n", NULL) == -EBADMSG);
         (void) problem("@include", 1, "No such file");
+        cr_assert(load("service_name = \"a\";\n/* nothing\nlog = 3;\n", NULL) == -EBADMSG);
+        (void) problem(NULL, 2, "comment is not closed");
 }
 
 Test(settings, a_missing_file_is_a_problem_only_where_required) {
@@ -167,14 +169,14 @@ Test(settings, integers_are_not_wrapped) {
 }
 
 Test(settings, a_family_overrides_and_the_environment_wins) {
-        const char *const environ[] = { "PG_POOL_MAX=9", NULL };
+        const char *const variables[] = { "PG_POOL_MAX=9", NULL };
 
         put("workers/market.conf", "pg_pool_max = 7;\n");
         cr_assert(load("worker = { pg_pool_max = 5; pg_pool_min = 2; };\n", NULL) == 0);
         cr_assert(settings_worker_int(settings, "market", "worker.pg_pool_max") == 7);
         cr_assert(settings_worker_int(settings, "market", "worker.pg_pool_min") == 2);
         cr_assert(settings_int(settings, "worker.pg_pool_max") == 5);
-        cr_assert(load("worker = { pg_pool_max = 5; };\n", environ) == 0);
+        cr_assert(load("worker = { pg_pool_max = 5; };\n", variables) == 0);
         cr_assert(settings_worker_int(settings, "market", "worker.pg_pool_max") == 9);
         cr_assert(str_eq(settings_origin(settings, "market.worker.pg_pool_max"), "environment PG_POOL_MAX"));
         cr_assert(problem("worker.pg_pool_max", 1, "overridden")->warning);
@@ -183,11 +185,11 @@ Test(settings, a_family_overrides_and_the_environment_wins) {
 }
 
 Test(settings, cross_checks) {
-        const char *const environ[] = { "NODE_ENV=production", NULL }, *const odd[] = { "NODE_ENV=prod", NULL };
+        const char *const variables[] = { "NODE_ENV=production", NULL }, *const odd[] = { "NODE_ENV=prod", NULL };
         const char *const given[] = { "NODE_ENV=production", "KAFKA_BROKER_URLS=a:1,b:2", NULL };
 
         put("workers/market.conf", "pg_pool_min = 4;\nstop_timeout = \"1 min\";\n");
-        cr_assert(load("", environ) == -EBADMSG);
+        cr_assert(load("", variables) == -EBADMSG);
         (void) problem("market.worker.pg_pool_min", 1, "above pg_pool_max");
         (void) problem("market.worker.stop_timeout", 2, "above supervisor.stop_timeout");
         (void) problem("KAFKA_BROKER_URLS", 0, "must be set");
@@ -199,19 +201,19 @@ Test(settings, cross_checks) {
 
 Test(settings, environment_file_and_credentials) {
         _cleanup_free_ char *conf = NULL, *password = str_printf("%s/pw", dir);
-        const char *const environ[] = { "STATSD_PORT=", NULL };
+        const char *const variables[] = { "STATSD_PORT=", NULL };
 
         put("env", "# comment\n\nSERVICE_NAME=\"quo\\\"ted\" \nDB_NAME='a b'\nSTATSD_PORT=1\nDB_USERNAME=u \\\n v\nDB_PORT=x1\nbad line\nLOG_LEVEL=\"open\n");
         put("pw", "s3cret/:\nmore\n");
         conf = str_printf("environment_file = \"%s/env\";\nredis = { url = \"redis://h:1/2\"; password_file = \"%s\"; };\n"
                           "database = { password_file = \"%s\"; };\n", dir, password, password);
         put("roundtable.conf", conf);
-        cr_assert(load_full((SettingsSource) { .environ = environ, .read_environment_file = true }) == -EBADMSG);
+        cr_assert(load_full((SettingsSource) { .environ = variables, .read_environment_file = true }) == -EBADMSG);
         (void) problem("DB_PORT", 8, "invalid integer");
         (void) problem(NULL, 9, "not an assignment");
         (void) problem("LOG_LEVEL", 10, "quote is not closed");
         put("env", "SERVICE_NAME=\"quo\\\"ted\" \nDB_NAME='a b'\nSTATSD_PORT=1\n");
-        cr_assert(load_full((SettingsSource) { .environ = environ, .read_environment_file = true }) == 0);
+        cr_assert(load_full((SettingsSource) { .environ = variables, .read_environment_file = true }) == 0);
         cr_assert(str_eq(settings_string(settings, "service_name"), "quo\"ted"));
         cr_assert(str_eq(settings_string(settings, "database.name"), "a b"));
         cr_assert(settings_int(settings, "statsd.port") == 8125, "an empty variable hides the file's and means the default");
@@ -224,22 +226,22 @@ Test(settings, environment_file_and_credentials) {
 }
 
 Test(settings, env_files_of_the_original) {
-        const char *const environ[] = { "NODE_ENV=test", "DB_USERNAME=", NULL };
+        const char *const variables[] = { "NODE_ENV=test", "DB_USERNAME=", NULL };
 
         put(".env", "SERVICE_NAME=low\nDB_NAME = \"base\"\nDB_USERNAME=file\n");
         put(".env.local", "DB_NAME=local\n");
         put(".env.test", "export X\nSERVICE_NAME=high # kept\n");
-        cr_assert(load_full((SettingsSource) { .environ = environ, .env_dir = dir }) == 0);
+        cr_assert(load_full((SettingsSource) { .environ = variables, .env_dir = dir }) == 0);
         cr_assert(str_eq(settings_string(settings, "service_name"), "high # kept"));
         cr_assert(str_eq(settings_string(settings, "database.name"), "base"), ".env.local is skipped in test");
         cr_assert(str_eq(settings_string(settings, "database.user"), "dydx_dev"), "present but empty wins and means the default");
 }
 
 Test(settings, secrets_are_in_no_text) {
-        const char *const environ[] = { "REDIS_URL=hunter2", "DB_PASSWORD=hunter2", NULL }, *const good[] = { "REDIS_URL=redis://u:hunter2@h/0", "DB_PASSWORD=hunter2", NULL };
+        const char *const variables[] = { "REDIS_URL=hunter2", "DB_PASSWORD=hunter2", NULL }, *const good[] = { "REDIS_URL=redis://u:hunter2@h/0", "DB_PASSWORD=hunter2", NULL };
         _cleanup_free_ char *text = NULL, *url = NULL, *password = NULL;
 
-        cr_assert(load("redis = { url = \"hunter2://x y\"; };\n", environ) == -EBADMSG);
+        cr_assert(load("redis = { url = \"hunter2://x y\"; };\n", variables) == -EBADMSG);
         text = settings_problems_format(&problems);
         cr_assert(strstr(text, "HINT: ") && !strstr(text, "hunter2"), "%s", text);
         cr_assert(load("", good) == 0);
