@@ -4,23 +4,6 @@
 #include "common/decimal.h"
 #include "workers/market/market_statistics.h"
 
-static const char *const column_names[MARKET_COLUMNS] = {
-        [MARKET_PRICE_CHANGE] = "priceChange24H",   [MARKET_VOLUME] = "volume24H",
-        [MARKET_TRADES] = "trades24H",              [MARKET_FUNDING_RATE] = "nextFundingRate",
-        [MARKET_OPEN_INTEREST] = "openInterest",
-};
-
-const char *market_column_name(MarketColumn column) {
-        return column_names[column];
-}
-
-int market_column_from_name(const char *name, size_t length) {
-        for (int i = 0; i < MARKET_COLUMNS; i++)
-                if (strlen(column_names[i]) == length && memcmp(column_names[i], name, length) == 0)
-                        return i;
-        return -1;
-}
-
 static int parse(Decimal *d, const char *text, size_t length, const char *what, Error *reterr) {
         int r = decimal_parse_n(d, text, length);
 
