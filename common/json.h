@@ -14,7 +14,15 @@ int json_append_string(Buffer *b, const char *s, size_t length);
 int json_append_double(Buffer *b, double value, bool json);
 
 /* Streaming reader (yajl). `path` is like "$.data[3].price"; value text is NUL-terminated, number text is original. */
-typedef enum JsonEvent { JSON_STRING, JSON_NUMBER, JSON_TRUE, JSON_FALSE, JSON_NULL, JSON_OBJECT_END, JSON_ARRAY_END } JsonEvent;
+typedef enum JsonEvent { /* jansson has the short names */
+        JSON_EVENT_STRING,
+        JSON_EVENT_NUMBER,
+        JSON_EVENT_TRUE,
+        JSON_EVENT_FALSE,
+        JSON_EVENT_NULL,
+        JSON_EVENT_OBJECT_END,
+        JSON_EVENT_ARRAY_END,
+} JsonEvent;
 /* Returns 0 to go on, negative errno to stop (it comes out of json_read_feed). */
 typedef int (*JsonCallback)(const char *path, JsonEvent event, const char *text, size_t length, void *userdata);
 typedef struct JsonReader JsonReader;

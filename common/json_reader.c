@@ -67,19 +67,19 @@ static int on_value(JsonReader *r, JsonEvent event, const void *text, size_t len
 }
 
 static int on_null(void *u) {
-        return on_value(u, JSON_NULL, "null", 4);
+        return on_value(u, JSON_EVENT_NULL, "null", 4);
 }
 
 static int on_boolean(void *u, int value) {
-        return value ? on_value(u, JSON_TRUE, "true", 4) : on_value(u, JSON_FALSE, "false", 5);
+        return value ? on_value(u, JSON_EVENT_TRUE, "true", 4) : on_value(u, JSON_EVENT_FALSE, "false", 5);
 }
 
 static int on_number(void *u, const char *text, size_t length) {
-        return on_value(u, JSON_NUMBER, text, length);
+        return on_value(u, JSON_EVENT_NUMBER, text, length);
 }
 
 static int on_string(void *u, const unsigned char *text, size_t length) {
-        return on_value(u, JSON_STRING, text, length);
+        return on_value(u, JSON_EVENT_STRING, text, length);
 }
 
 static int on_key(void *u, const unsigned char *key, size_t length) {
@@ -123,11 +123,11 @@ static int on_start_array(void *u) {
 }
 
 static int on_end_map(void *u) {
-        return on_end(u, JSON_OBJECT_END);
+        return on_end(u, JSON_EVENT_OBJECT_END);
 }
 
 static int on_end_array(void *u) {
-        return on_end(u, JSON_ARRAY_END);
+        return on_end(u, JSON_EVENT_ARRAY_END);
 }
 
 static const yajl_callbacks callbacks = {
