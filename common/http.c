@@ -1,3 +1,288 @@
-/* http */
+/* One request at a time over a curl multi handle, whose descriptors are polled together with the cancel token's. What
+ * an error names is the request and the host: a URL's query or user part may hold a key. */
 
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/http.h"
+
+#define DEFAULT_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define DEFAULT_MAX_BODY ((size_t) 8 * 1024 * 1024)
+
+struct HttpClient {
+        CURLM *multi;
+        CURL *easy; /* kept: connections and TLS sessions are reused */
+};
+
+/* One exchange. */
+typedef struct Exchange {
+        const HttpRequest *request;
+        size_t max_body;
+        char *host;
+        Buffer body;
+        bool too_long;
+        bool sent; /* from here on the server may have acted */
+} Exchange;
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static CURLcode curl_started;
+
+static void start_curl(void) {
+        curl_started = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+int http_client_new(HttpClient **ret) {
+        HttpClient *c;
+
+        (void) pthread_once(&curl_once, start_curl);
+        if (curl_started != CURLE_OK)
+                return -EIO;
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->multi = curl_multi_init();
+        c->easy = curl_easy_init();
+        if (!c->multi || !c->easy) {
+                http_client_free(c);
+                return -ENOMEM;
+        }
+        *ret = c;
+        return 0;
+}
+
+HttpClient *http_client_free(HttpClient *c) {
+        if (!c)
+                return NULL;
+        if (c->easy)
+                curl_easy_cleanup(c->easy);
+        if (c->multi)
+                (void) curl_multi_cleanup(c->multi);
+        free(c);
+        return NULL;
+}
+
+void http_response_done(HttpResponse *r) {
+        buffer_done(&r->body);
+        *r = (HttpResponse) { 0 };
+}
+
+/* After a redirect each answer starts with an empty body: curl does not hand over those of followed redirects. */
+static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
+        Exchange *x = userdata;
+
+        size *= n;
+        if (size > x->max_body - x->body.length) {
+                x->too_long = true;
+                return 0;
+        }
+        return buffer_append(&x->body, data, size) < 0 ? 0 : size;
+}
+
+/* Only asked whether the request went out; nothing of it is printed or kept. */
+static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *userdata) {
+        Exchange *x = userdata;
+
+        (void) easy, (void) data, (void) size;
+        if ((type == CURLINFO_HEADER_OUT || type == CURLINFO_DATA_OUT) && !x->sent) {
+                x->sent = true;
+                FAILPOINT("http", x->request->name, "sent");
+        }
+        return 0;
+}
+
+static char *host_of(const char *url) {
+        CURLU *u = curl_url();
+        char *host = NULL, *copy;
+
+        if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK)
+                (void) curl_url_get(u, CURLUPART_HOST, &host, 0);
+        copy = strdup(host ? host : "?");
+        curl_free(host);
+        curl_url_cleanup(u);
+        return copy;
+}
+
+static int make_headers(const HttpRequest *request, struct curl_slist **ret) {
+        struct curl_slist *list = NULL, *longer;
+
+        for (const char *const *h = request->headers; h && *h; h++) {
+                longer = curl_slist_append(list, *h);
+                if (!longer) {
+                        curl_slist_free_all(list);
+                        return -ENOMEM;
+                }
+                list = longer;
+        }
+        /* curl would wait a second for "100 Continue" that many servers never send */
+        longer = curl_slist_append(list, "Expect:");
+        if (!longer) {
+                curl_slist_free_all(list);
+                return -ENOMEM;
+        }
+        *ret = longer;
+        return 0;
+}
+
+#define SET(option, value)                                                                                   \
+        do {                                                                                                 \
+                if (curl_easy_setopt(easy, option, value) != CURLE_OK)                                       \
+                        return -EINVAL;                                                                      \
+        } while (0)
+
+static int set_options(CURL *easy, Exchange *x, struct curl_slist *headers) {
+        const HttpRequest *q = x->request;
+        uint64_t timeout = q->timeout_usec ? q->timeout_usec : DEFAULT_TIMEOUT_USEC;
+        uint64_t msec = timeout / USEC_PER_MSEC;
+
+        SET(CURLOPT_URL, q->url);
+        SET(CURLOPT_PROTOCOLS_STR, "http,https");
+        /* a redirect must not lead a request that began over TLS to plain text */
+        SET(CURLOPT_REDIR_PROTOCOLS_STR, strncasecmp(q->url, "https:", 6) == 0 ? "https" : "http,https");
+        SET(CURLOPT_FOLLOWLOCATION, q->max_redirects > 0 ? 1L : 0L);
+        SET(CURLOPT_MAXREDIRS, (long) q->max_redirects);
+        SET(CURLOPT_NOSIGNAL, 1L);
+        SET(CURLOPT_TIMEOUT_MS, msec == 0 ? 1L : msec > INT32_MAX ? (long) INT32_MAX : (long) msec);
+        SET(CURLOPT_SSL_VERIFYPEER, 1L);
+        SET(CURLOPT_SSL_VERIFYHOST, 2L);
+        SET(CURLOPT_HTTPHEADER, headers);
+        SET(CURLOPT_WRITEFUNCTION, on_body);
+        SET(CURLOPT_WRITEDATA, x);
+        SET(CURLOPT_DEBUGFUNCTION, on_debug);
+        SET(CURLOPT_DEBUGDATA, x);
+        SET(CURLOPT_VERBOSE, 1L);
+        SET(CURLOPT_PATH_AS_IS, 1L);
+        if (q->ca_file)
+                SET(CURLOPT_CAINFO, q->ca_file);
+        if (q->body) {
+                SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) q->body_length);
+                SET(CURLOPT_POSTFIELDS, q->body);
+        }
+        if (str_eq(q->method, "HEAD"))
+                SET(CURLOPT_NOBODY, 1L);
+        else if (q->method)
+                SET(CURLOPT_CUSTOMREQUEST, q->method);
+        return 0;
+}
+
+/* Until the transfer is over: *ret is its result. Negative when cancelled or curl itself fails. */
+static int run_transfer(HttpClient *c, CancelToken *token, CURLcode *ret) {
+        for (;;) {
+                struct curl_waitfd wait = { .fd = token ? cancel_token_fd(token) : -1, .events = CURL_WAIT_POLLIN };
+                int running, left, r, msec = 1000;
+                CURLMsg *message;
+
+                r = cancel_token_check(token);
+                if (r < 0)
+                        return r;
+                if (curl_multi_perform(c->multi, &running) != CURLM_OK)
+                        return -EIO;
+                while ((message = curl_multi_info_read(c->multi, &left)))
+                        if (message->msg == CURLMSG_DONE) {
+                                *ret = message->data.result;
+                                return 0;
+                        }
+                if (token && cancel_token_deadline(token) != USEC_INFINITY) {
+                        uint64_t now = clock_monotonic_usec(), end = cancel_token_deadline(token);
+
+                        if (end < now + 1000 * USEC_PER_MSEC)
+                                msec = end > now ? (int) ((end - now) / USEC_PER_MSEC) + 1 : 0;
+                }
+                if (curl_multi_poll(c->multi, &wait, token ? 1 : 0, msec, NULL) != CURLM_OK)
+                        return -EIO;
+        }
+}
+
+static int transfer_error(const Exchange *x, CURLcode code, Error *e) {
+        const char *name = x->request->name ? x->request->name : "http";
+        const char *text = curl_easy_strerror(code);
+
+        switch (code) {
+        case CURLE_PEER_FAILED_VERIFICATION:
+        case CURLE_SSL_CACERT_BADFILE:
+        case CURLE_SSL_ISSUER_ERROR:
+                (void) error_set(e, ERROR_NEVER, -EKEYREJECTED, "%s: %s: %s", name, x->host, text);
+                error_set_hint(e, "the server's certificate must be signed by a CA of ca_file or of the system");
+                return -EKEYREJECTED;
+        case CURLE_TOO_MANY_REDIRECTS:
+                return error_set(e, ERROR_NEVER, -ELOOP, "%s: %s redirects more than %u times", name, x->host,
+                                 x->request->max_redirects);
+        case CURLE_URL_MALFORMAT:
+        case CURLE_UNSUPPORTED_PROTOCOL:
+                return error_set(e, ERROR_NEVER, -EINVAL, "%s: %s: %s", name, x->host, text);
+        case CURLE_OUT_OF_MEMORY:
+                return error_set(e, ERROR_RETRY, -ENOMEM, "%s: %s: %s", name, x->host, text);
+        case CURLE_WRITE_ERROR:
+                if (x->too_long)
+                        return error_set(e, ERROR_NEVER, -EMSGSIZE, "%s: the answer of %s is longer than %zu bytes", name,
+                                         x->host, x->max_body);
+                return error_set(e, ERROR_UNCERTAIN, -ENOMEM, "%s: %s: %s", name, x->host, text);
+        case CURLE_OPERATION_TIMEDOUT:
+                return error_set(e, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, -ETIMEDOUT, "%s: %s did not answer in time",
+                                 name, x->host);
+        default:
+                return error_set(e, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, x->sent ? -ECONNRESET : -ECONNREFUSED,
+                                 "%s: %s: %s", name, x->host, text);
+        }
+}
+
+/* curl reads both forms, seconds and a date. */
+static uint64_t retry_after_usec(CURL *easy) {
+        curl_off_t seconds = 0;
+
+        if (curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds) != CURLE_OK || seconds <= 0)
+                return 0;
+        return seconds > 86400 * 365 ? 86400 * 365 * USEC_PER_SEC : (uint64_t) seconds * USEC_PER_SEC;
+}
+
+static int exchange(HttpClient *c, Exchange *x, struct curl_slist *headers, CancelToken *token, HttpResponse *ret,
+                    Error *reterr) {
+        const char *name = x->request->name ? x->request->name : "http";
+        CURLcode code = CURLE_OK;
+        long status = 0;
+        int r;
+
+        curl_easy_reset(c->easy); /* keeps the connections */
+        r = set_options(c->easy, x, headers);
+        if (r < 0)
+                return error_set(reterr, ERROR_NEVER, r, "%s: %s: curl refused an option", name, x->host);
+        FAILPOINT("http", x->request->name, "before");
+        if (curl_multi_add_handle(c->multi, c->easy) != CURLM_OK)
+                return error_set(reterr, ERROR_RETRY, -EIO, "%s: %s: curl refused the request", name, x->host);
+        r = run_transfer(c, token, &code);
+        /* closes the connection when the transfer is unfinished */
+        (void) curl_multi_remove_handle(c->multi, c->easy);
+        if (r == -ECANCELED || r == -ETIMEDOUT)
+                return error_set(reterr, ERROR_CANCELED, r, "%s: %s: %s", name, x->host,
+                                 cancel_reason_to_string(cancel_token_reason(token)));
+        if (r < 0)
+                return error_set(reterr, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, r, "%s: %s: curl failed", name, x->host);
+        FAILPOINT("http", x->request->name, "after");
+        if (code != CURLE_OK)
+                return transfer_error(x, code, reterr);
+        (void) curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (buffer_append(&x->body, "", 0) < 0)
+                return error_set(reterr, ERROR_UNCERTAIN, -ENOMEM, "%s: %s: out of memory", name, x->host);
+        *ret = (HttpResponse) { .status = status, .body = x->body, .retry_after_usec = retry_after_usec(c->easy) };
+        x->body = (Buffer) { 0 };
+        return 0;
+}
+
+int http_perform(HttpClient *c, const HttpRequest *request, CancelToken *token, HttpResponse *ret, Error *reterr) {
+        struct curl_slist *headers = NULL;
+        Exchange x = { .request = request, .max_body = request->max_body ? request->max_body : DEFAULT_MAX_BODY };
+        int r;
+
+        x.host = host_of(request->url);
+        r = x.host ? make_headers(request, &headers) : -ENOMEM;
+        if (r < 0)
+                r = error_set(reterr, ERROR_RETRY, r, "%s: out of memory", request->name ? request->name : "http");
+        else
+                r = exchange(c, &x, headers, token, ret, reterr);
+        curl_slist_free_all(headers);
+        buffer_done(&x.body);
+        free(x.host);
+        return r;
+}
