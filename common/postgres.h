@@ -86,6 +86,7 @@ uint64_t pg_conn_round_trips(const PgConn *c);
 typedef struct PgArray {
         Buffer text;
         size_t n;
+        bool closed; /* text ends in the closing brace */
 } PgArray;
 void pg_array_append(PgArray *a, const char *value); /* NULL: SQL NULL */
 const char *pg_array_text(PgArray *a); /* borrowed until the next append; "{}" when empty; NULL out of memory */
