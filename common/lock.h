@@ -59,11 +59,12 @@ typedef enum LockRenewOutcome {
  * negative errno with reterr. */
 int lock_take(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *run_id,
               unsigned flags, CancelToken *token, LockTakeResult *ret, Error *reterr);
+/* started_usec: that of lock_take, so that a flushed run hash is written whole again. */
 int lock_renew(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *run_id,
-               CancelToken *token, LockRenewOutcome *ret, Error *reterr);
-/* result: "ok", "failed", "cancelled"; ret_wait_usec: PTTL of R afterwards (0: due now). */
-int lock_end(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *run_id,
-             const char *result, CancelToken *token, uint64_t *ret_wait_usec, Error *reterr);
+               int64_t started_usec, CancelToken *token, LockRenewOutcome *ret, Error *reterr);
+/* result: "ok", "failed", "cancelled", or "abandoned" (the worker stops before the run completed: R is deleted too);
+ * ret_wait_usec: PTTL of R afterwards (0: due now). */
+int lock_end(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *result, CancelToken *token, uint64_t *ret_wait_usec, Error *reterr);
 /* An acquisition whose reply was lost: deletes E, R and the run hash if they are that UUID's. */
 int lock_undo(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, CancelToken *token,
               Error *reterr);
@@ -76,12 +77,14 @@ int lock_pause(RedisConn *c, const LockIdentity *id, const LockTask *task, const
                uint64_t until_usec, CancelToken *token, Error *reterr);
 int lock_resume(RedisConn *c, const LockIdentity *id, const LockTask *task, CancelToken *token, bool *ret_was_paused,
                 Error *reterr);
-/* While paused: R missing or below 30 s is set to 60 s. ret_paused tells whether it (still) is. */
-int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *task, CancelToken *token, bool *ret_paused,
-                     Error *reterr);
+/* Looks up the pauses of n tasks in one round trip. While paused, an R that is missing or below 30 s is set to 60 s.
+ * ret_texts[i]: who paused task i and why (the caller frees), or NULL when it is not paused. */
+int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *tasks, size_t n, CancelToken *token,
+                     char **ret_texts, Error *reterr);
 
 /* What the fleet knows of a task, for status:
+ * an object with an entry per task,
  * {"r_ttl_usec":…,"e_ttl_usec":…,"run":{host,worker,instance,run_id,started,last_success,last_result},
- *  "holder":"…"|null,"paused":{who,host,reason,since,until}|null}. One round trip for all tasks. */
+ *  "running":bool,"holder":"…"|null,"paused":{who,host,reason,since,until}|null}. One round trip for all tasks. */
 int lock_fleet_status(RedisConn *c, const LockIdentity *id, const LockTask *tasks, size_t n, CancelToken *token,
                       json_t **ret, Error *reterr);
