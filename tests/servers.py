@@ -5,6 +5,7 @@ port the kernel chose. start() returns when the server answers; stop(), kill(), 
 fault tests need. PostgreSQL refuses root: as root it is run as user postgres.
 """
 import atexit
+import contextlib
 import glob
 import os
 import pwd
@@ -237,7 +238,8 @@ class Postgres(Server):
 
     def execute(self, sql, parameters=None, database='postgres'):
         """Runs one statement and returns its rows, or None when it has none."""
-        with self.connect(database) as c, c.cursor() as cursor:
+        # psycopg2's own `with connection` would begin a transaction, and not close anything
+        with contextlib.closing(self.connect(database)) as c, c.cursor() as cursor:
             cursor.execute(sql, parameters)
             return cursor.fetchall() if cursor.description else None
 
