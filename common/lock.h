@@ -64,7 +64,8 @@ int lock_renew(RedisConn *c, const LockIdentity *id, const LockTask *task, const
                int64_t started_usec, CancelToken *token, LockRenewOutcome *ret, Error *reterr);
 /* result: "ok", "failed", "cancelled", or "abandoned" (the worker stops before the run completed: R is deleted too);
  * ret_wait_usec: PTTL of R afterwards (0: due now). */
-int lock_end(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *result, CancelToken *token, uint64_t *ret_wait_usec, Error *reterr);
+int lock_end(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid,
+             const char *result, CancelToken *token, uint64_t *ret_wait_usec, Error *reterr);
 /* An acquisition whose reply was lost: deletes E, R and the run hash if they are that UUID's. */
 int lock_undo(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, CancelToken *token,
               Error *reterr);
@@ -82,8 +83,7 @@ int lock_resume(RedisConn *c, const LockIdentity *id, const LockTask *task, Canc
 int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *tasks, size_t n, CancelToken *token,
                      char **ret_texts, Error *reterr);
 
-/* What the fleet knows of a task, for status:
- * an object with an entry per task,
+/* What the fleet knows of the tasks, for status: an object with an entry per task,
  * {"r_ttl_usec":…,"e_ttl_usec":…,"run":{host,worker,instance,run_id,started,last_success,last_result},
  *  "running":bool,"holder":"…"|null,"paused":{who,host,reason,since,until}|null}. One round trip for all tasks. */
 int lock_fleet_status(RedisConn *c, const LockIdentity *id, const LockTask *tasks, size_t n, CancelToken *token,

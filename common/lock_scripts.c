@@ -4,7 +4,8 @@
 #include "common/lock_scripts.h"
 
 /* R belongs to a run of ours when its value matches and it expires at the instant that our last write recorded: the
- * value alone is the same for everybody. */
+ * value alone is the same for everybody. While a task is paused, originals must see an R: whatever else shortens or
+ * deletes it holds it up again. */
 #define PRELUDE                                                                                               \
         "local R, E, RUN, PAUSED, EPOCH = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]\n"                      \
         "local VALUE = 'TIMEOUT NOT EXPIRED'\n"                                                               \
@@ -22,10 +23,19 @@
         "  redis.call('SET', R, VALUE, 'PX', int(msec))\n"                                                    \
         "  redis.call('HSET', RUN, 'r_expires', int(now + msec * 1000))\n"                                    \
         "end\n"                                                                                               \
-        "local function settle_r(started, interval)\n"                                                        \
-        "  if not own_r() then return end\n"                                                                  \
-        "  local left = (started or 0) + interval - now\n"                                                    \
-        "  if left >= 1000 then set_r(left) else redis.call('DEL', R) end\n"                                  \
+        "local function hold()\n"                                                                             \
+        "  local ttl = redis.call('PTTL', R)\n"                                                               \
+        "  if ttl == -2 or (ttl >= 0 and ttl < 30000) then set_r(60000000) end\n"                             \
+        "end\n"                                                                                               \
+        "local function settle_r(left)\n"                                                                     \
+        "  if own_r() then\n"                                                                                 \
+        "    if left >= 1000 then set_r(left) else redis.call('DEL', R) end\n"                                \
+        "  end\n"                                                                                             \
+        "  if redis.call('EXISTS', PAUSED) == 1 then hold() end\n"                                            \
+        "end\n"                                                                                               \
+        "local function remainder(interval_msec)\n"                                                           \
+        "  local started = tonumber(redis.call('HGET', RUN, 'started') or '')\n"                              \
+        "  return (started or 0) + tonumber(interval_msec) * 1000 - now\n"                                    \
         "end\n"                                                                                               \
         "local function holder()\n"                                                                           \
         "  local e = redis.call('GET', E)\n"                                                                  \
@@ -98,11 +108,7 @@ const RedisScript lock_script_end = {
         "  if ARGV[2] == 'ok' then redis.call('HSET', RUN, 'last_success', int(now)) end\n"
         "  redis.call('HDEL', RUN, 'uuid', 'instance')\n"
         /* a run that was given up leaves the period to whoever takes the task next */
-        "  if ARGV[2] == 'abandoned' then\n"
-        "    if own_r() then redis.call('DEL', R) end\n"
-        "  else\n"
-        "    settle_r(tonumber(redis.call('HGET', RUN, 'started') or ''), tonumber(ARGV[3]) * 1000)\n"
-        "  end\n"
+        "  settle_r(ARGV[2] == 'abandoned' and 0 or remainder(ARGV[3]))\n"
         "end\n"
         "return redis.call('PTTL', R)\n",
 };
@@ -113,8 +119,8 @@ const RedisScript lock_script_undo = {
         PRELUDE
         "if redis.call('GET', E) == VALUE .. ' ' .. ARGV[1] then redis.call('DEL', E) end\n"
         "if redis.call('HGET', RUN, 'uuid') ~= ARGV[1] then return 0 end\n"
-        "if own_r() then redis.call('DEL', R) end\n"
-        "redis.call('HDEL', RUN, 'uuid', 'instance', 'r_expires')\n"
+        "settle_r(0)\n"
+        "redis.call('HDEL', RUN, 'uuid', 'instance')\n"
         "return 1\n",
 };
 
@@ -122,12 +128,12 @@ const RedisScript lock_script_undo = {
 const RedisScript lock_script_clear_dead = {
         "lock.clear_dead",
         PRELUDE
-        "local run = redis.call('HMGET', RUN, 'instance', 'uuid', 'started')\n"
+        "local run = redis.call('HMGET', RUN, 'instance', 'uuid')\n"
         "if not run[1] then return 0 end\n"
         "for i = 2, #ARGV do\n"
         "  if ARGV[i] == run[1] then\n"
         "    if run[2] and redis.call('GET', E) == VALUE .. ' ' .. run[2] then redis.call('DEL', E) end\n"
-        "    settle_r(tonumber(run[3] or ''), tonumber(ARGV[1]) * 1000)\n"
+        "    settle_r(remainder(ARGV[1]))\n"
         "    redis.call('HSET', RUN, 'last_result', 'died')\n"
         "    redis.call('HDEL', RUN, 'uuid', 'instance')\n"
         "    return 1\n"
@@ -143,8 +149,7 @@ const RedisScript lock_script_pause = {
         "redis.call('DEL', PAUSED)\n"
         "redis.call('HSET', PAUSED, 'who', ARGV[1], 'host', ARGV[2], 'reason', ARGV[3], 'since', int(now))\n"
         "if ARGV[4] ~= '0' then redis.call('PEXPIREAT', PAUSED, ARGV[4]) end\n"
-        "local ttl = redis.call('PTTL', R)\n"
-        "if ttl == -2 or (ttl >= 0 and ttl < 30000) then set_r(60000000) end\n"
+        "hold()\n"
         "return redis.call('EXISTS', PAUSED)\n",
 };
 
@@ -154,9 +159,9 @@ const RedisScript lock_script_resume = {
         PRELUDE
         "local was = redis.call('DEL', PAUSED)\n"
         /* a run that still holds E keeps its R */
-        "if was == 1 and not redis.call('HGET', RUN, 'uuid') then\n"
-        "  settle_r(tonumber(redis.call('HGET', RUN, 'started') or ''), tonumber(ARGV[1]) * 1000)\n"
-        "end\n"
+        "local uuid = redis.call('HGET', RUN, 'uuid')\n"
+        "local runs = uuid and redis.call('GET', E) == VALUE .. ' ' .. uuid\n"
+        "if was == 1 and not runs then settle_r(remainder(ARGV[1])) end\n"
         "return was\n",
 };
 
@@ -164,8 +169,7 @@ const RedisScript lock_script_keep_paused = {
         "lock.keep_paused",
         PRELUDE
         "if redis.call('EXISTS', PAUSED) == 0 then return false end\n"
-        "local ttl = redis.call('PTTL', R)\n"
-        "if ttl == -2 or (ttl >= 0 and ttl < 30000) then set_r(60000000) end\n"
+        "hold()\n"
         "return redis.call('HMGET', PAUSED, 'who', 'host', 'reason')\n",
 };
 
