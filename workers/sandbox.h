@@ -5,18 +5,22 @@
 
 #include "common/error.h"
 
-typedef struct Sandbox {
-        int landlock;  /* ABI in force; 0: none */
+typedef struct SandboxOptions {
+        const char *mode;               /* "auto" takes what the system has, "required" fails where Landlock or seccomp
+                                         * is missing, "off" leaves these two out */
+        const char *const *read_paths;  /* files and directories that the settings name; NULL-terminated, or NULL.
+                                         * What does not exist is left out. Sockets need no entry. */
+        const char *const *write_paths; /* directories in which files and sockets are made: the runtime directory */
+        int64_t open_files;             /* RLIMIT_NOFILE, at most the hard limit; 0: as it is */
+} SandboxOptions;
+
+typedef struct SandboxReport {
+        int landlock_abi; /* in force; 0: none */
         bool seccomp;
-} Sandbox;
+        char *text; /* "Landlock ABI 7, seccomp", or what is missing and why. Owned: sandbox_report_done() */
+} SandboxReport;
+void sandbox_report_done(SandboxReport *r);
 
-typedef struct SandboxPaths {
-        const char *runtime_dir;    /* may be written */
-        const char *const *files;   /* read too: what the settings name; NULL-terminated, or NULL */
-} SandboxPaths;
-
-/* mode: "auto" takes what the system has, "required" fails where something is missing, "off" leaves Landlock and seccomp
- * out. Must be called before the first thread. ret tells what is in force. */
-int sandbox_enter(const char *mode, const SandboxPaths *paths, Sandbox *ret, Error *reterr);
-/* RLIMIT_NOFILE, lowered or raised up to the hard limit. Returns what holds, or negative errno. */
-int64_t sandbox_limit_files(int64_t n);
+/* Call once, before the first thread. Limits of descriptors and core dumps, no tracing, no new privileges hold in every
+ * mode. Builds with sanitizers stay traceable: their leak checker needs it. */
+int sandbox_enter(const SandboxOptions *options, SandboxReport *ret, Error *reterr);

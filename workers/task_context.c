@@ -2,12 +2,23 @@
 
 #include <stdio.h>
 
+#include "common/clock.h"
 #include "common/message_ids.h"
 #include "workers/task_context_internal.h"
+
+/* Fields of one record: the task's own and those of the run. */
+#define MAX_LOG_FIELDS 32
 
 void task_connections_done(TaskConnections *c) {
         c->redis = redis_conn_free(c->redis);
         c->http = http_client_free(c->http);
+}
+
+static void start_deadline(TaskContext *ctx) {
+        uint64_t now = clock_monotonic_usec();
+
+        cancel_token_set_deadline(ctx->token,
+                                  ctx->max_run_usec < USEC_INFINITY - now ? now + ctx->max_run_usec : USEC_INFINITY);
 }
 
 int task_context_new(const TaskServices *services, const TaskOptions *options, TaskConnections *connections,
@@ -16,35 +27,43 @@ int task_context_new(const TaskServices *services, const TaskOptions *options, T
 
         if (!ctx)
                 return -ENOMEM;
-        *ctx = (TaskContext) {
-                .services = services,
-                .connections = connections,
-                .token = token,
-                .name = strdup(options->task),
-                .run_id = strdup(options->run_id),
-                .now_usec = options->now_usec,
-                .max_run_usec = options->max_run_usec,
-                .dry_run = options->dry_run,
-        };
+        ctx->services = services;
+        ctx->token = token;
+        ctx->now_usec = options->now_usec;
+        ctx->max_run_usec = options->max_run_usec;
+        ctx->dry_run = options->dry_run;
+        ctx->name = strdup(options->task);
+        ctx->run_id = strdup(options->run_id);
         if (!ctx->name || !ctx->run_id)
                 return -ENOMEM;
-        task_context_next_slice(ctx);
+        task_context_use(ctx, connections);
+        start_deadline(ctx);
         *ret = TAKE_PTR(ctx);
         return 0;
+}
+
+void task_context_park(TaskContext *ctx) {
+        /* the outer transaction of a dry run is the run: it stays */
+        if (!ctx->dry_run)
+                task_postgres_release(ctx);
+        if (ctx->connections && ctx->connections->redis)
+                ctx->round_trips += redis_conn_round_trips(ctx->connections->redis) - ctx->redis_trips_at;
+        ctx->connections = NULL;
+        ctx->redis_trips_at = 0;
+}
+
+void task_context_use(TaskContext *ctx, TaskConnections *connections) {
+        ctx->connections = connections;
+        ctx->redis_trips_at = connections->redis ? redis_conn_round_trips(connections->redis) : 0;
 }
 
 TaskContext *task_context_free(TaskContext *ctx) {
         if (!ctx)
                 return NULL;
-        for (size_t i = 0; i < ELEMENTSOF(ctx->postgres); i++) {
-                if (!ctx->postgres[i])
-                        continue;
-                if (pg_conn_transaction_status(ctx->postgres[i]) != PQTRANS_IDLE)
-                        pg_rollback(ctx->postgres[i]);
-                pg_pool_release(ctx->services->postgres, ctx->postgres[i]);
-        }
+        task_postgres_release(ctx);
         for (size_t i = 0; i < ctx->n_fields; i++)
                 free(ctx->fields[i].name);
+        free(ctx->fields);
         error_done(&ctx->error);
         free(ctx->name);
         free(ctx->run_id);
@@ -53,7 +72,7 @@ TaskContext *task_context_free(TaskContext *ctx) {
 }
 
 void task_context_next_slice(TaskContext *ctx) {
-        cancel_token_set_deadline(ctx->token, clock_monotonic_usec() + ctx->max_run_usec);
+        start_deadline(ctx);
 }
 
 const Error *task_context_error(const TaskContext *ctx) {
@@ -70,13 +89,13 @@ const TaskField *task_context_fields(const TaskContext *ctx, size_t *ret_n) {
 }
 
 uint64_t task_context_round_trips(const TaskContext *ctx) {
-        uint64_t n = 0;
+        uint64_t n = ctx->round_trips;
 
         for (size_t i = 0; i < ELEMENTSOF(ctx->postgres); i++)
                 if (ctx->postgres[i])
-                        n += pg_conn_round_trips(ctx->postgres[i]) - ctx->round_trips_before[i];
-        if (ctx->redis_used && ctx->connections->redis)
-                n += redis_conn_round_trips(ctx->connections->redis) - ctx->redis_round_trips_before;
+                        n += pg_conn_round_trips(ctx->postgres[i]) - ctx->postgres_trips_at[i];
+        if (ctx->connections && ctx->connections->redis)
+                n += redis_conn_round_trips(ctx->connections->redis) - ctx->redis_trips_at;
         return n;
 }
 
@@ -113,67 +132,83 @@ CancelToken *task_cancel_token(TaskContext *ctx) {
 }
 
 int task_fail(TaskContext *ctx, Error *e) {
-        int err = e->err < 0 ? e->err : -EIO; /* read before the contents move */
+        int err = e->err < 0 ? e->err : -EIO;
 
         error_move(&ctx->error, e);
+        ctx->error.err = err;
         return err;
 }
 
-void task_log(TaskContext *ctx, LogLevel level, const char *at, const LogField *fields, size_t n_fields,
-              const char *format, ...) {
-        LogField all[TASK_MAX_FIELDS + 2] = {
+/* Writes a record with the run's fields in front of the given ones. FAMILY is in every record of the process
+ * (log_set_identity). */
+static void log_run(TaskContext *ctx, LogLevel level, const char *message_id, const char *at, const LogField *fields,
+                    size_t n_fields, const char *text) {
+        LogField all[MAX_LOG_FIELDS] = {
                 LOG_STRING("TASK", "taskName", ctx->name),
                 LOG_STRING("RUN_ID", "runId", ctx->run_id),
         };
         size_t n = 2;
+
+        for (size_t i = 0; i < n_fields && n < ELEMENTSOF(all); i++)
+                all[n++] = fields[i];
+        log_write(level, message_id, at, all, n, text);
+}
+
+void task_log(TaskContext *ctx, LogLevel level, const char *at, const LogField *fields, size_t n_fields,
+              const char *format, ...) {
         _cleanup_free_ char *text = NULL;
         va_list ap;
 
         if (level > log_max_level())
                 return;
-        for (size_t i = 0; i < n_fields && n < ELEMENTSOF(all); i++)
-                all[n++] = fields[i];
         va_start(ap, format);
         text = str_vprintf(format, ap);
         va_end(ap);
-        log_write(level, NULL, at, all, n, text ? text : format);
+        log_run(ctx, level, NULL, at, fields, n_fields, text ? text : format);
 }
 
 void task_item_failed(TaskContext *ctx, const char *item, const char *format, ...) {
-        LogField fields[] = {
-                LOG_STRING("TASK", "taskName", ctx->name),
-                LOG_STRING("RUN_ID", "runId", ctx->run_id),
-                LOG_STRING("ITEM", "item", item),
-        };
+        LogField field = LOG_STRING("ITEM", "item", item);
         _cleanup_free_ char *reason = NULL, *text = NULL;
         va_list ap;
 
-        if (++ctx->items_failed > TASK_MAX_ITEMS_REPORTED)
+        /* a run over thousands of bad items must not fill the journal; the count is in its `task finished` record */
+        if (++ctx->items_failed > TASK_ITEMS_REPORTED)
                 return;
         va_start(ap, format);
         reason = str_vprintf(format, ap);
         va_end(ap);
         text = str_printf("%s: %s was left out: %s", ctx->name, item, reason ? reason : format);
-        log_write(LOG_LEVEL_WARNING, MESSAGE_TASK_ITEM, "worker#item", fields, ELEMENTSOF(fields), text ? text : format);
+        log_run(ctx, LOG_LEVEL_WARNING, MESSAGE_TASK_ITEM, "task_context#taskItemFailed", &field, 1,
+                text ? text : format);
 }
 
 void task_progress(TaskContext *ctx, uint64_t done, uint64_t total, const char *unit) {
-        task_context_next_slice(ctx);
-        if (ctx->services->on_progress)
-                ctx->services->on_progress(ctx->name, done, total, unit, ctx->services->userdata);
+        const TaskServices *s = ctx->services;
+
+        start_deadline(ctx);
+        if (s->on_progress)
+                s->on_progress(ctx->name, done, total, unit, s->userdata);
 }
 
 void task_field_int(TaskContext *ctx, const char *name, int64_t value) {
-        char *copy;
+        _cleanup_free_ char *copy = NULL;
+        TaskField *grown;
 
         for (size_t i = 0; i < ctx->n_fields; i++)
                 if (str_eq(ctx->fields[i].name, name)) {
                         ctx->fields[i].value = value;
                         return;
                 }
-        copy = ctx->n_fields < TASK_MAX_FIELDS ? strdup(name) : NULL;
-        if (copy)
-                ctx->fields[ctx->n_fields++] = (TaskField) { .name = copy, .value = value };
+        copy = strdup(name);
+        grown = copy ? reallocarray(ctx->fields, ctx->n_fields + 1, sizeof(*grown)) : NULL;
+        if (!grown) {
+                /* one number less in a record is no reason to fail a run */
+                log_debug("task_context#fieldInt", "out of memory for field %s of task %s", name, ctx->name);
+                return;
+        }
+        ctx->fields = grown;
+        ctx->fields[ctx->n_fields++] = (TaskField) { .name = TAKE_PTR(copy), .value = value };
 }
 
 static Metrics *metrics_of(TaskContext *ctx) {
@@ -201,21 +236,4 @@ void task_preview(TaskContext *ctx, const char *format, ...) {
         va_end(ap);
         (void) fprintf(stdout, "dry run: %s: %s\n", ctx->name, text ? text : format);
         (void) fflush(stdout);
-}
-
-int task_http(TaskContext *ctx, const HttpRequest *request, bool billed, HttpResponse *ret, Error *reterr) {
-        HttpClient **client = &ctx->connections->http;
-        int r;
-
-        if (ctx->dry_run && billed) {
-                task_preview(ctx, "would ask %s %s (billed); the preview of what depends on its answer stops here",
-                             request->method ? request->method : "GET", request->url);
-                return error_set(reterr, ERROR_NEVER, -ENODATA, "%s: not sent in a dry run", request->name);
-        }
-        if (!*client) {
-                r = http_client_new(client);
-                if (r < 0)
-                        return error_set(reterr, ERROR_RETRY, r, "cannot make an HTTP client: %s", strerror(-r));
-        }
-        return http_perform(*client, request, ctx->token, ret, reterr);
 }

@@ -53,6 +53,11 @@ DEFINE_CLEANUP(TaskContext, task_context_free)
 
 /* Begins the next slice of a TASK_MORE chain: a fresh deadline, the same run. */
 void task_context_next_slice(TaskContext *ctx);
+/* While a run is queued again between two slices: park gives the PostgreSQL connections back to the pool (the outer
+ * transaction of a dry run stays) and forgets the executor's connections; use gives it those of the executor, perhaps
+ * another one, that goes on with it. */
+void task_context_park(TaskContext *ctx);
+void task_context_use(TaskContext *ctx, TaskConnections *connections);
 
 const Error *task_context_error(const TaskContext *ctx);
 uint64_t task_context_items_failed(const TaskContext *ctx);

@@ -1,13 +1,10 @@
 #pragma once
 
-/* The inside of a TaskContext, for task_*.c alone. The body's thread owns all of it; what others want to know goes through
- * the callbacks of TaskServices. */
+/* What the parts of the task context share; nobody else includes it. */
 
-#include "common/clock.h"
 #include "workers/task_context.h"
 
-#define TASK_MAX_FIELDS 16
-#define TASK_MAX_ITEMS_REPORTED 20
+#define TASK_ITEMS_REPORTED 20
 
 struct TaskContext {
         const TaskServices *services;
@@ -16,18 +13,20 @@ struct TaskContext {
         char *name, *run_id;
         uint64_t now_usec, max_run_usec;
         bool dry_run;
-        bool savepoint; /* dry run: task_begin() made one */
-        uint64_t items_failed;
-        TaskField fields[TASK_MAX_FIELDS];
-        size_t n_fields;
+
+        PgConn *postgres[2];            /* by PgServer; NULL until first used. A dry run has the primary's alone */
+        uint64_t postgres_trips_at[2];  /* the connection's counter when it was borrowed */
+        uint64_t redis_trips_at;
+        uint64_t round_trips;           /* of connections that were given back */
+        bool in_transaction;            /* the task's own; a savepoint in a dry run */
+
         Error error;
-        PgConn *postgres[2];
-        uint64_t round_trips_before[2]; /* of those connections, when this run got them */
-        uint64_t redis_round_trips_before;
-        bool redis_used;
+        uint64_t items_failed;
+        TaskField *fields;
+        size_t n_fields;
 };
 
-/* The connection of this run, opened at first use; borrowed. */
-int task_connection(TaskContext *ctx, PgServer server, PgConn **ret, Error *reterr);
-/* For people: what a dry run does not do. */
+/* task_postgres.c */
+void task_postgres_release(TaskContext *ctx);
+/* task_context.c: a line of a dry run, to stdout. */
 void task_preview(TaskContext *ctx, const char *format, ...) _printf_(2, 3);

@@ -1,23 +1,28 @@
-/* Kafka for tasks: one producer per worker, made when the first task publishes. */
+/* Kafka for tasks: the producer is the process's, made when the first task publishes. */
 
 #include "workers/task_context_internal.h"
 
-static bool is_text(const unsigned char *data, size_t length) {
-        for (size_t i = 0; i < length; i++)
-                if (data[i] < 0x20 || data[i] == 0x7f)
-                        return false;
-        return true;
-}
-
+/* Topic and value for people. Bytes that are no text are shown as \xNN, so that a terminal is left alone. */
 static void preview(TaskContext *ctx, const KafkaMessage *m) {
-        if (is_text(m->value, m->value_length))
-                task_preview(ctx, "would publish to %s: %.*s", m->topic, (int) m->value_length, (const char *) m->value);
-        else
+        const unsigned char *value = m->value;
+        _cleanup_buffer_ Buffer text = { 0 };
+
+        for (size_t i = 0; i < m->value_length; i++)
+                if (value[i] < 0x20 || value[i] == 0x7f)
+                        (void) buffer_printf(&text, "\\x%02x", value[i]);
+                else
+                        (void) buffer_append(&text, value + i, 1);
+        if (buffer_failed(&text))
                 task_preview(ctx, "would publish %zu bytes to %s", m->value_length, m->topic);
+        else
+                task_preview(ctx, "would publish to %s: %s", m->topic, text.data ? text.data : "");
 }
 
 int task_publish(TaskContext *ctx, const KafkaMessage *messages, size_t n, bool *ret_delivered, Error *reterr) {
+        const TaskServices *s = ctx->services;
+        _cleanup_error_ Error e = ERROR_INIT;
         KafkaProducer *producer;
+        int r;
 
         if (ctx->dry_run) {
                 for (size_t i = 0; i < n; i++) {
@@ -27,8 +32,16 @@ int task_publish(TaskContext *ctx, const KafkaMessage *messages, size_t n, bool 
                 }
                 return 0;
         }
-        producer = ctx->services->kafka(ctx->services->userdata, reterr);
-        if (!producer)
-                return reterr && reterr->err < 0 ? reterr->err : -EIO;
+        for (size_t i = 0; ret_delivered && i < n; i++)
+                ret_delivered[i] = false;
+        producer = s->kafka ? s->kafka(s->userdata, &e) : NULL;
+        if (!producer) {
+                if (e.err >= 0)
+                        (void) error_set(&e, ERROR_NEVER, -EIO, "there is no Kafka producer");
+                r = e.err;
+                if (reterr)
+                        error_move(reterr, &e);
+                return r;
+        }
         return kafka_send(producer, messages, n, ctx->token, ret_delivered, reterr);
 }

@@ -88,7 +88,8 @@ int main(int argc, char **argv) {
                 int status;
                 pid_t pid;
 
-                (void) fflush(NULL); /* or the child's exit() would write it again */
+                if (tap)
+                        (void) fflush(tap);
                 pid = fork();
                 if (pid == 0)
                         run_in_child(i);
