@@ -6,13 +6,18 @@
 
 #include "common/clock.h"
 #include "common/postgres_internal.h"
+#include "common/resolve.h"
 
-#define MAX_ADDRESSES 8
 #define SESSION_SIZE 1024
 
 static void ignore_notice(void *unused, const PGresult *result) {
         (void) unused;
         (void) result;
+}
+
+static void freeaddrinfo_p(struct addrinfo **list) {
+        if (*list)
+                freeaddrinfo(*list);
 }
 
 /* `address` NULL: target->host is a directory. */
@@ -96,36 +101,47 @@ static int open_address(const PgTarget *t, const char *address, CancelToken *tok
         return r;
 }
 
+/* Another address helps only where this one does not answer. */
+static bool worth_another_address(const Error *e) {
+        return e->kind == ERROR_RETRY && !e->sqlstate[0];
+}
+
 static int open_any(const PgTarget *t, CancelToken *token, PGconn **ret, Error *reterr) {
-        PgWait wait = pg_wait_for(token, PG_CONNECT_TIMEOUT_USEC);
-        char *addresses[MAX_ADDRESSES] = { NULL };
-        size_t n = 0;
+        _cleanup_error_ Error error = ERROR_INIT;
+        _cleanup_(freeaddrinfo_p) struct addrinfo *list = NULL;
         int r;
 
         if (t->host[0] == '/')
                 return open_address(t, NULL, token, ret, reterr);
-        r = pg_resolve(t, &wait, MAX_ADDRESSES, addresses, &n, reterr);
-        if (r == -ECANCELED || r == -ETIMEDOUT)
-                return error_set(reterr, ERROR_CANCELED, r, "%s: while resolving the host name: %s", t->label,
-                                 cancel_reason_to_string(cancel_token_reason(token)));
-        if (r == -ENOMEM)
-                return error_set(reterr, ERROR_RETRY, r, "%s: out of memory", t->label);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < n; i++) {
-                _cleanup_error_ Error error = ERROR_INIT;
+        r = resolve_host(t->host, atoi(t->port), PG_CONNECT_TIMEOUT_USEC, token, &list, &error);
+        if (r < 0) {
+                int ended = cancel_token_check(token);
 
-                r = open_address(t, addresses[i], token, ret, &error);
+                if (ended < 0)
+                        return error_set(reterr, ERROR_CANCELED, ended, "%s: while resolving the host name: %s", t->label,
+                                         cancel_reason_to_string(cancel_token_reason(token)));
+                (void) error_set(reterr, ERROR_RETRY, r, "%s: cannot connect: %s", t->label,
+                                 error.text ? error.text : "the host name was not resolved in time");
+                error_set_hint(reterr, "check database.host (DB_HOSTNAME) and the name servers");
+                return r;
+        }
+        r = -EHOSTUNREACH;
+        for (const struct addrinfo *a = list; a; a = a->ai_next) {
+                char address[NI_MAXHOST];
+
+                if (getnameinfo(a->ai_addr, a->ai_addrlen, address, sizeof(address), NULL, 0, NI_NUMERICHOST) != 0)
+                        continue;
+                r = open_address(t, address, token, ret, &error);
                 if (r >= 0)
-                        break;
-                if (reterr)
-                        error_move(reterr, &error);
-                /* another address helps only where this one does not answer */
-                if (reterr ? (reterr->kind != ERROR_RETRY || reterr->sqlstate[0]) : error.kind != ERROR_RETRY)
+                        return 0;
+                if (!worth_another_address(&error))
                         break;
         }
-        for (size_t i = 0; i < n; i++)
-                free(addresses[i]);
+        if (!error.text)
+                (void) error_set(&error, ERROR_RETRY, r, "%s: cannot connect: the host name has no usable address",
+                                 t->label);
+        if (reterr)
+                error_move(reterr, &error);
         return r;
 }
 

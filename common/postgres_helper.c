@@ -1,4 +1,4 @@
-/* Detached helper threads. A helper that blocks for ever (a frozen server, a dead resolver) costs a thread, never the
+/* Detached helper threads. A helper that blocks for ever (a frozen server) costs a thread, never the
  * caller's time; their number is bounded. All signals stay with the main thread. */
 
 #include <pthread.h>

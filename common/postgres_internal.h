@@ -98,7 +98,7 @@ int pg_simple(PgConn *c, const char *name, const char *text, const PgWait *wait,
 int pg_wait_failed(PgConn *c, const char *name, int r, bool sent, bool uncertain, CancelToken *token, PGresult **ret,
                    Error *reterr);
 
-/* postgres_helper.c: a detached thread for what blocks without limit (getaddrinfo, PQcancel). */
+/* postgres_helper.c: a detached thread for what blocks without limit (PQcancel). */
 typedef struct PgHelper PgHelper;
 /* `run` and `free_data` get `data`; whoever leaves last (the thread or the caller) frees it. Takes data over, also on
  * failure. -EAGAIN when too many are stuck already. */
@@ -107,7 +107,3 @@ int pg_helper_start(void (*run)(void *data), void (*free_data)(void *data), void
 int pg_helper_fd(const PgHelper *h);
 PgHelper *pg_helper_unref(PgHelper *h);
 DEFINE_CLEANUP(PgHelper, pg_helper_unref)
-
-/* postgres_resolve.c: numeric addresses of a host name, at most `max`. 0, -ECANCELED, -ETIMEDOUT, -ETIME or -EHOSTUNREACH
- * (*reterr is set only for the last two). Each address is newly allocated. */
-int pg_resolve(const PgTarget *target, const PgWait *wait, size_t max, char **ret_addresses, size_t *ret_n, Error *reterr);
