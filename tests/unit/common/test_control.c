@@ -15,7 +15,7 @@ typedef struct Fixture {
         char directory[64];
         char path[96];
         pthread_t thread;
-        ControlRequest *parked;
+        _Atomic(ControlRequest *) parked; /* set by the server's thread, awaited by the tests */
         int handled;
         bool parked_answered;
         ControlPeer peer;
@@ -240,7 +240,7 @@ Test(control, request_outlives_its_peer) {
         json_t *reply = NULL;
 
         send_text(fd, "{\"protocol\":1,\"verb\":\"park\"}\n");
-        while (!*(ControlRequest *volatile *) &f.parked)
+        while (!f.parked)
                 usleep(1000);
         close(fd);
         cr_assert_eq(call("echo", &reply), 0);
@@ -256,7 +256,7 @@ Test(control, answer_may_come_later) {
         json_t *reply = NULL;
 
         send_text(fd, "{\"protocol\":1,\"verb\":\"park\"}\n{\"protocol\":1,\"verb\":\"echo\",\"text\":\"next\"}\n");
-        while (!*(ControlRequest *volatile *) &f.parked)
+        while (!f.parked)
                 usleep(1000);
         cr_assert_eq(call("release", &reply), 0);
         json_decref(reply);
