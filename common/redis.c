@@ -103,10 +103,11 @@ typedef struct Exchange {
 
 static int exchange_fail(Exchange *x, int err, const char *what, Error *reterr) {
         const ErrorKind kind = x->written > 0 ? ERROR_UNCERTAIN : ERROR_RETRY;
+        int r = error_set(reterr, kind, err, "redis %s: %s: %s%s", x->conn->url.display, x->name, what,
+                          kind == ERROR_UNCERTAIN ? " (it may have been executed)" : "");
 
-        redis_conn_reset(x->conn);
-        return error_set(reterr, kind, err, "redis %s: %s: %s%s", x->conn->url.display, x->name, what,
-                         kind == ERROR_UNCERTAIN ? " (it may have been executed)" : "");
+        redis_conn_reset(x->conn); /* last: the text may be the connection's */
+        return r;
 }
 
 static int exchange_write(Exchange *x, Error *reterr) {

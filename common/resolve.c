@@ -14,8 +14,9 @@
 
 typedef struct Lookup {
         atomic_int references;
-        int done_fd; /* readable when result and status are valid */
-        int status;  /* of getaddrinfo */
+        int done_fd;      /* readable when result and status are valid */
+        atomic_bool done; /* orders them before their reader: poll() promises nothing */
+        int status;       /* of getaddrinfo */
         struct addrinfo *result;
         char port[16];
         char host[];
@@ -43,6 +44,7 @@ static void *lookup_thread(void *userdata) {
         Lookup *l = userdata;
 
         l->status = look_up(l, AI_ADDRCONFIG);
+        atomic_store_explicit(&l->done, true, memory_order_release);
         (void) eventfd_write(l->done_fd, 1);
         lookup_unref(l);
         (void) atomic_fetch_sub(&n_lookups, 1);
@@ -98,7 +100,7 @@ int resolve_host(const char *host, int port, uint64_t timeout_usec, CancelToken 
                 return error_set(reterr, ERROR_RETRY, r, "cannot resolve %s: %s", host,
                                  r == -EAGAIN ? "earlier look-ups still wait for the name server" : strerror(-r));
         r = cancel_token_poll(token, l->done_fd, POLLIN, timeout_usec);
-        if (r == 0)
+        if (r == 0 || (r > 0 && !atomic_load_explicit(&l->done, memory_order_acquire)))
                 return error_set(reterr, ERROR_RETRY, -ETIMEDOUT, "cannot resolve %s: the name server does not answer",
                                  host);
         if (r < 0)

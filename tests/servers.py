@@ -65,6 +65,18 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
+def _stopped(pid):
+    """Whether every thread of a process has stopped, or has ended."""
+    try:
+        for thread in os.listdir(f'/proc/{pid}/task'):
+            with open(f'/proc/{pid}/task/{thread}/stat') as f:
+                if f.read().rpartition(')')[2].split()[0] not in 'TtZX':
+                    return False
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return True
+
+
 class Server:
     """A child process in a directory of its own."""
 
@@ -115,12 +127,15 @@ class Server:
         return pids
 
     def freeze(self):
-        """SIGSTOP to the server and its children: it neither answers nor closes anything."""
-        for pid in self._family():
+        """SIGSTOP to the server and its children: it neither answers nor closes anything from the return on."""
+        family = self._family()
+        for pid in family:
             try:
                 os.kill(pid, signal.SIGSTOP)
             except ProcessLookupError:
                 pass
+        # kill() returns while other processors still run the threads: one more answer could come
+        wait_until(lambda: all(_stopped(pid) for pid in family), 'stopped threads')
 
     def thaw(self):
         for pid in self._family():

@@ -342,7 +342,8 @@ int main(int argc, char **argv) {
                 { "control", required_argument, NULL, 'c' }, { "topic", required_argument, NULL, 't' },
                 { "help", no_argument, NULL, 'h' },          { 0 },
         };
-        const char *control = NULL, **topics = NULL;
+        _cleanup_free_ const char **topics = NULL;
+        const char *control = NULL;
         pid_t parent = getppid();
         Mock mock = { .brokers = 1 };
         size_t n_topics = 0;
@@ -397,6 +398,5 @@ int main(int argc, char **argv) {
         if (mock.rk)
                 rd_kafka_destroy(mock.rk);
         sd_event_unref(mock.event);
-        free(topics);
         return r < 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }

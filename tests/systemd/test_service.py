@@ -14,7 +14,7 @@ def inside(build):
                             f'. {HERE}/prepare\n{script}'], env=dict(os.environ, ROUNDTABLE_BUILD=build), cwd=build,
                            capture_output=True, text=True, timeout=180)
         if r.returncode == 77:
-            pytest.skip(r.stderr.strip())
+            pytest.skip('requires systemd: ' + r.stderr.strip())
         assert r.returncode == 0, r.stdout + r.stderr
         return r.stdout
     return run

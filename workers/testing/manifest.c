@@ -38,10 +38,13 @@ static const SettingSpec settings[] = {
         { NULL },
 };
 
+static const char *const secrets[] = { "database.password", "redis.url", NULL };
+
 extern const FamilyManifest testing_manifest;
 const FamilyManifest testing_manifest = {
         .name = "testing",
         .help = "tasks that misbehave on request",
         .tasks = tasks,
         .settings = settings,
+        .secrets = secrets,
 };

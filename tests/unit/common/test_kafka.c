@@ -63,6 +63,15 @@ static void mock_command(Mock *m, const char *command) {
         cr_assert_str_eq(line, "ok\n");
 }
 
+/* Returns when the broker has stopped: kill() alone returns while it may still answer. */
+static void mock_freeze(Mock *m) {
+        int status;
+
+        cr_assert_eq(kill(m->pid, SIGSTOP), 0);
+        cr_assert_eq(waitpid(m->pid, &status, WUNTRACED), m->pid);
+        cr_assert(WIFSTOPPED(status));
+}
+
 static void mock_stop(Mock *m) {
         int status;
 
@@ -323,7 +332,7 @@ Test(kafka, frozen_broker_costs_a_send_its_deadline_only) {
         p = producer();
         cr_assert_eq(cancel_token_new(&t), 0);
         cr_assert_eq(send_text(p, "markets", "1", t, &e), 0, "%s", error_text(&e));
-        cr_assert_eq(kill(mock.pid, SIGSTOP), 0);
+        mock_freeze(&mock);
         cancel_token_set_deadline(t, clock_monotonic_usec() + 2 * USEC_PER_SEC);
         cr_assert_eq(send_text(p, "markets", "2", t, &e), -ETIMEDOUT);
         cr_assert_eq(e.kind, ERROR_UNCERTAIN, "%s", error_text(&e)); /* it is in the socket's buffer */
