@@ -64,6 +64,8 @@ const RedisScript lock_script_take = {
         "local wait = epoch + tonumber(ARGV[10]) * 1000 - now\n"
         /* an epoch in the future is a clock that was set back: do not wait for ever */
         "if wait > 0 and epoch <= now then return {'epoch', math.ceil(wait / 1000), '', ''} end\n"
+        /* it was undone before it arrived (over another connection) */
+        "if redis.call('HGET', RUN, 'undone') == ARGV[1] then return {'r', 0, '', ''} end\n"
         "local ignore_r = ARGV[8] == '1'\n"
         "if not ignore_r and redis.call('EXISTS', R) == 1 then return {'r', redis.call('PTTL', R), holder(), ''} end\n"
         "if redis.call('EXISTS', E) == 1 then return {'e', redis.call('PTTL', E), holder(), ''} end\n"
@@ -83,7 +85,10 @@ const RedisScript lock_script_renew = {
         "if redis.call('EXISTS', EPOCH) == 0 then redis.call('SET', EPOCH, int(now)) end\n"
         "local e = redis.call('GET', E)\n"
         "if e and e ~= mine then return 'lost' end\n"
-        "local same = redis.call('HGET', RUN, 'uuid') == ARGV[1]\n"
+        "local uuid = redis.call('HGET', RUN, 'uuid')\n"
+        /* the run was ended before this renewal arrived (over another connection) */
+        "if not uuid and redis.call('HGET', RUN, 'started') == ARGV[9] then return 'lost' end\n"
+        "local same = uuid == ARGV[1]\n"
         "local free = redis.call('EXISTS', R) == 0\n"
         "local ours = not free and same and own_r()\n"
         "if not free and not ours and ARGV[8] == '0' then return 'lost' end\n"
@@ -118,7 +123,10 @@ const RedisScript lock_script_undo = {
         "lock.undo",
         PRELUDE
         "if redis.call('GET', E) == VALUE .. ' ' .. ARGV[1] then redis.call('DEL', E) end\n"
-        "if redis.call('HGET', RUN, 'uuid') ~= ARGV[1] then return 0 end\n"
+        "if redis.call('HGET', RUN, 'uuid') ~= ARGV[1] then\n"
+        "  redis.call('HSET', RUN, 'undone', ARGV[1])\n"
+        "  return 0\n"
+        "end\n"
         "settle_r(0)\n"
         "redis.call('HDEL', RUN, 'uuid', 'instance')\n"
         "return 1\n",

@@ -56,9 +56,12 @@ bool coordinator_next(Coordinator *c, CoordinatorEvent *ret); /* false: none */
 
 /* One outstanding request per task. `token` is cancelled when the lock is lost; it must outlive the run. */
 void coordinator_take(Coordinator *c, size_t task, const char *run_id, unsigned flags, CancelToken *token);
-/* Gives up a take that is still being tried (Redis away). NOT_TAKEN follows. */
+/* Gives up a take that is still being tried (Redis away). NOT_TAKEN follows with outcome LOCK_HELD_R, wait_usec 0 and
+ * no text, unless the answer was in the queue before: a TAKEN must still be ended. */
 void coordinator_abandon(Coordinator *c, size_t task);
-/* result: "ok", "failed", "cancelled". */
+/* result: "ok", "failed", "cancelled". The token is the caller's again when this returns. ENDED follows always; while
+ * Redis is away at once, with wait_usec by our own clock, and the lock is released at the next contact. A CANCEL that
+ * was in the queue before may still come out after this call. */
 void coordinator_end(Coordinator *c, size_t task, const char *result);
 /* Any thread: whether the task's lock is confirmed so that a COMMIT may start now. */
 bool coordinator_may_commit(Coordinator *c, size_t task);
