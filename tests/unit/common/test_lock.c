@@ -347,8 +347,23 @@ Test(lock, end_does_not_touch_a_successor) {
         expect("instance-b", TEXT("HGET", RUN, "instance"));
 }
 
+Test(lock, a_renewal_that_arrives_after_the_end_changes_nothing) {
+        _cleanup_free_ char *started_text = NULL;
+        LockRenewOutcome outcome = LOCK_RENEWED;
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        cr_assert_eq(take(&ours, &plain, uuid), LOCK_TAKEN);
+        started_text = TEXT("HGET", RUN, "started");
+        (void) end(uuid, "ok");
+        cr_assert_eq(lock_renew(conn, &ours, &plain, uuid, "run-1", strtoll(started_text, NULL, 10), NULL, &outcome, &e),
+                     0, "%s", error_text(&e));
+        cr_assert_eq(outcome, LOCK_LOST);
+        expect("0", TEXT("EXISTS", E));
+}
+
 Test(lock, undo_takes_back_only_its_own) {
         _cleanup_error_ Error e = ERROR_INIT;
+        char fresh[UUID_TEXT_SIZE];
 
         cr_assert_eq(take(&ours, &plain, uuid), LOCK_TAKEN);
         cr_assert_eq(lock_undo(conn, &theirs, &plain, other, NULL, &e), 0, "%s", error_text(&e));
@@ -357,7 +372,11 @@ Test(lock, undo_takes_back_only_its_own) {
         cr_assert_eq(lock_undo(conn, &ours, &plain, uuid, NULL, &e), 0, "%s", error_text(&e));
         expect("0", TEXT("EXISTS", E));
         expect("0", TEXT("EXISTS", R));
-        cr_assert_eq(take(&theirs, &plain, other), LOCK_TAKEN);
+        /* a take that arrives after its undoing, over the connection that was given up, changes nothing */
+        cr_assert_eq(take(&theirs, &plain, other), LOCK_HELD_R);
+        expect("0", TEXT("EXISTS", E));
+        expect("0", TEXT("EXISTS", R));
+        cr_assert_eq(take(&theirs, &plain, random_uuid(fresh)), LOCK_TAKEN);
 }
 
 Test(lock, a_dead_instance_gives_back_the_remainder) {
