@@ -93,6 +93,18 @@ static void tell_state(PgPool *p, const Side *s, const Error *error) {
                 p->on_state(s->target->server, error, p->userdata);
 }
 
+/* A borrowed connection came back broken, and it was the server's doing. */
+static void tell_lost(PgPool *p, const Side *s, const PgConn *c) {
+        _cleanup_error_ Error error = ERROR_INIT;
+
+        if (str_empty(PQerrorMessage(c->pg))) {
+                (void) error_set(&error, ERROR_RETRY, -ETIMEDOUT, "%s: the server does not answer", s->target->label);
+                error_set_hint(&error, "is it frozen, overloaded, or cut off by a firewall?");
+        } else
+                (void) pg_error_lost(c, "a borrowed connection", false, &error);
+        tell_state(p, s, &error);
+}
+
 static int take_place(PgPool *p, Side *s, CancelToken *token, Error *reterr) {
         uint64_t until = clock_monotonic_usec() + p->acquire_timeout_usec;
 
@@ -236,12 +248,9 @@ void pg_pool_release(PgPool *p, PgConn *c) {
         if (!c)
                 return;
         s = side_for(p, c->target->server);
-        if (c->lost) {
-                _cleanup_error_ Error error = ERROR_INIT;
-
-                (void) pg_error_lost(c, "connection", false, &error);
-                tell_state(p, s, &error);
-        } else if (c->answered)
+        if (c->lost)
+                tell_lost(p, s, c);
+        else if (c->answered)
                 tell_state(p, s, NULL);
         if (c->broken || c->copy || PQtransactionStatus(c->pg) != PQTRANS_IDLE || PQstatus(c->pg) != CONNECTION_OK)
                 close_conn(p, s, c);

@@ -91,10 +91,12 @@ def test_frozen_in_mid_query(server, probe):
     p.ok('rollback')
     answer = p.ok('release')
     assert answer['down'] == 1, 'the frozen server is news'
+    assert answer['state'].endswith('the server does not answer'), answer
     server.thaw()
     p.ok('acquire 0')
     assert p.ok('query 0 SELECT 42')['value'] == '42'
-    assert p.ok('release')['up'] >= 2
+    answer = p.ok('release')
+    assert answer['up'] >= 2 and answer['state'] == 'up'
 
 
 def test_frozen_before_connecting(server, probe):

@@ -11,11 +11,13 @@
 #include "common/postgres_internal.h"
 
 static int n_up, n_down;
+static char last_state[256];
 
 static void on_state(PgServer server, const Error *error, void *userdata) {
         (void) server;
         (void) userdata;
         *(error ? &n_down : &n_up) += 1;
+        (void) snprintf(last_state, sizeof(last_state), "%s", error ? error_text(error) : "up");
 }
 
 static PgTarget *target_from_environment(void) {
@@ -94,6 +96,7 @@ int main(void) {
                 (void) json_object_set_new(reply, "broken", json_boolean(c && pg_conn_is_broken(c)));
                 (void) json_object_set_new(reply, "up", json_integer(n_up));
                 (void) json_object_set_new(reply, "down", json_integer(n_down));
+                (void) json_object_set_new(reply, "state", json_string(last_state));
                 (void) json_object_set_new(reply, "seconds",
                                            json_real((double) (clock_monotonic_usec() - began) / USEC_PER_SEC));
                 text = json_dumps(reply, JSON_COMPACT);
