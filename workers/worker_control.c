@@ -1,0 +1,260 @@
+/* The verbs of a worker's control socket (worker_protocol.h, 7). */
+
+#include "common/clock.h"
+#include "common/message_ids.h"
+#include "workers/worker_internal.h"
+#include "workers/worker_protocol.h"
+
+/* A request whose answer the coordinator has to give. */
+struct ControlWait {
+        ControlWait *next;
+        ControlRequest *request;
+        uint64_t serial;
+        bool status;
+};
+
+static void reply_out_of_memory(ControlRequest *request) {
+        control_reply_error(request, EXIT_CODE_FAILED, NULL, "out of memory");
+}
+
+static void reply_status(Worker *w, ControlRequest *request, const json_t *fleet) {
+        json_t *document = worker_status_to_json(w, fleet);
+
+        if (document)
+                control_reply(request, document);
+        else
+                reply_out_of_memory(request);
+}
+
+static ControlWait *wait_new(Worker *w, ControlRequest *request, bool status) {
+        ControlWait *wait = malloc(sizeof *wait);
+
+        if (!wait) {
+                reply_out_of_memory(request);
+                return NULL;
+        }
+        *wait = (ControlWait) { .next = w->waits, .request = request, .status = status };
+        w->waits = wait;
+        return wait;
+}
+
+void worker_control_done(Worker *w, const CoordinatorEvent *e) {
+        for (ControlWait **p = &w->waits; *p; p = &(*p)->next) {
+                ControlWait *wait = *p;
+
+                if (wait->serial != e->serial)
+                        continue;
+                *p = wait->next;
+                if (wait->status)
+                        reply_status(w, wait->request, e->text ? NULL : e->document);
+                else if (e->text)
+                        control_reply_error(wait->request, EXIT_CODE_FAILED, "it is done through Redis, for all hosts", "%s", e->text);
+                else
+                        control_reply(wait->request, NULL);
+                free(wait);
+                return;
+        }
+}
+
+static WorkerTask *find_task(Worker *w, const char *name) {
+        for (size_t i = 0; name && i < w->n_tasks; i++)
+                if (str_eq(w->tasks[i].spec->name, name))
+                        return &w->tasks[i];
+        return NULL;
+}
+
+static WorkerTask *task_of(Worker *w, ControlRequest *request, const json_t *message) {
+        const char *name = json_string_value(json_object_get(message, "task"));
+        WorkerTask *t = find_task(w, name);
+
+        if (!name)
+                control_reply_error(request, EXIT_CODE_USAGE, NULL, "no task is named");
+        else if (!t)
+                control_reply_error(request, EXIT_CODE_USAGE, "`roundtable list` shows all", "family %s has no task %s", w->family, name);
+        return t;
+}
+
+/* A supervisor's request was logged there, with who asked. */
+static void log_change(Worker *w, const char *verb, const char *task, const char *who) {
+        LogField field = LOG_STRING("TASK", "taskName", task);
+        _cleanup_free_ char *text = NULL;
+
+        if (w->start->supervised)
+                return;
+        text = str_printf("%s%s%s%s%s", verb, task ? " " : "", task ?: "", who ? " by " : "", who ?: "");
+        log_write(LOG_LEVEL_NOTICE, MESSAGE_CONTROL_CHANGE, "worker#control", &field, 1, text ?: verb);
+}
+
+static void verb_status(Worker *w, ControlRequest *request) {
+        ControlWait *wait;
+
+        /* what is known here is not held back by a Redis that is away */
+        if (!server_states_ok(w->servers, SERVER_REDIS)) {
+                reply_status(w, request, NULL);
+                return;
+        }
+        wait = wait_new(w, request, true);
+        if (wait)
+                wait->serial = coordinator_fleet(w->coordinator);
+}
+
+static void verb_trigger(Worker *w, ControlRequest *request, const json_t *message) {
+        WorkerTask *t = task_of(w, request, message);
+        const char *name = t ? t->spec->name : NULL;
+
+        if (!t)
+                return;
+        switch (scheduler_trigger(w->scheduler, t->index, json_is_true(json_object_get(message, "force")), clock_monotonic_usec())) {
+        case SCHEDULER_OK:
+                log_change(w, "trigger", name, NULL);
+                worker_pump(w);
+                control_reply(request, json_pack("{s:s}", "task", name));
+                return;
+        case SCHEDULER_BUSY:
+                control_reply_error(request, EXIT_CODE_TRY_AGAIN, NULL, "%s runs already", name);
+                return;
+        case SCHEDULER_DISABLED:
+                control_reply_error(request, EXIT_CODE_FAILED, "enable it in the family's file and reload", "%s is disabled", name);
+                return;
+        case SCHEDULER_IS_PAUSED:
+                control_reply_error(request, EXIT_CODE_FAILED, "resume it, or trigger it with --force", "%s is paused: %s", name, t->paused ?: "");
+                return;
+        case SCHEDULER_IS_QUARANTINED:
+                control_reply_error(request, EXIT_CODE_FAILED, NULL, "%s is quarantined on this host: %s", name,
+                                    w->start->tasks[t->index].quarantine_reason ?: "");
+                return;
+        case SCHEDULER_DRAINING:
+        case SCHEDULER_NOT_RUNNING:
+                control_reply_error(request, EXIT_CODE_TRY_AGAIN, NULL, "the worker is stopping");
+                return;
+        }
+}
+
+static void verb_cancel(Worker *w, ControlRequest *request, const json_t *message) {
+        WorkerTask *t = task_of(w, request, message);
+        char run_id[UUID_TEXT_SIZE];
+        bool body = false;
+
+        if (!t)
+                return;
+        if (scheduler_cancel(w->scheduler, t->index, &body) != SCHEDULER_OK) {
+                control_reply_error(request, EXIT_CODE_FAILED, NULL, "%s does not run here", t->spec->name);
+                return;
+        }
+        if (body)
+                cancel_token_cancel(t->token, CANCEL_REQUEST);
+        memcpy(run_id, t->run_id, sizeof run_id);
+        log_change(w, "cancel", t->spec->name, NULL);
+        worker_pump(w);
+        control_reply(request, json_pack("{s:s, s:s}", "task", t->spec->name, "run_id", run_id));
+}
+
+/* The indices that "tasks" names; returns how many, 0 when it was answered with an error. */
+static size_t tasks_of(Worker *w, ControlRequest *request, const json_t *message, size_t *ret) {
+        const json_t *list = json_object_get(message, "tasks");
+        size_t n = 0;
+
+        if (str_eq(json_string_value(list), "all")) {
+                for (; n < w->n_tasks; n++)
+                        ret[n] = n;
+                return n;
+        }
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                const char *name = json_string_value(json_array_get(list, i));
+                WorkerTask *t = find_task(w, name);
+                bool twice = false;
+
+                if (!t) {
+                        control_reply_error(request, EXIT_CODE_USAGE, "`roundtable list` shows all", "family %s has no task %s",
+                                            w->family, name ?: "of that kind");
+                        return 0;
+                }
+                for (size_t k = 0; k < n; k++)
+                        twice = twice || ret[k] == t->index;
+                if (!twice)
+                        ret[n++] = t->index;
+        }
+        if (n == 0)
+                control_reply_error(request, EXIT_CODE_USAGE, NULL, "no task is named");
+        return n;
+}
+
+static void verb_pause_or_resume(Worker *w, ControlRequest *request, const json_t *message, bool pause) {
+        _cleanup_free_ size_t *tasks = calloc(w->n_tasks + 1, sizeof *tasks);
+        const char *who = json_string_value(json_object_get(message, "who")) ?: "somebody";
+        const char *reason = json_string_value(json_object_get(message, "reason")) ?: "";
+        json_int_t until = json_integer_value(json_object_get(message, "until_usec"));
+        ControlWait *wait;
+        size_t n;
+
+        if (!tasks) {
+                reply_out_of_memory(request);
+                return;
+        }
+        if (until < 0) {
+                control_reply_error(request, EXIT_CODE_USAGE, NULL, "until_usec is negative");
+                return;
+        }
+        n = tasks_of(w, request, message, tasks);
+        wait = n > 0 ? wait_new(w, request, false) : NULL;
+        if (!wait)
+                return;
+        for (size_t i = 0; i < n; i++)
+                log_change(w, pause ? "pause" : "resume", w->tasks[tasks[i]].spec->name, who);
+        wait->serial = pause ? coordinator_pause(w->coordinator, tasks, n, who, reason, (uint64_t) until)
+                             : coordinator_resume(w->coordinator, tasks, n, who);
+}
+
+static void verb_log_level(Worker *w, ControlRequest *request, const json_t *message) {
+        const char *name = json_string_value(json_object_get(message, "level"));
+        LogLevel level;
+
+        if (!name || log_level_from_string(name, &level) < 0) {
+                control_reply_error(request, EXIT_CODE_USAGE, "emerg, alert, crit, error, warning, notice, info, debug",
+                                    "there is no log level %s", name ?: "without a name");
+                return;
+        }
+        log_change(w, "log-level", NULL, NULL);
+        log_set_max_level(level);
+        control_reply(request, NULL);
+}
+
+static void on_request(ControlRequest *request, const json_t *message, const ControlPeer *peer _unused_, void *userdata) {
+        const char *verb = json_string_value(json_object_get(message, "verb"));
+        Worker *w = userdata;
+
+        if (str_eq(verb, "status"))
+                verb_status(w, request);
+        else if (str_eq(verb, "trigger"))
+                verb_trigger(w, request, message);
+        else if (str_eq(verb, "cancel"))
+                verb_cancel(w, request, message);
+        else if (str_eq(verb, "pause") || str_eq(verb, "resume"))
+                verb_pause_or_resume(w, request, message, str_eq(verb, "pause"));
+        else if (str_eq(verb, "log-level"))
+                verb_log_level(w, request, message);
+        else if (str_eq(verb, "drain")) {
+                control_reply(request, NULL);
+                worker_drain(w, "drain");
+        } else
+                control_reply_error(request, EXIT_CODE_USAGE, NULL, "a worker has no verb %s", verb ?: "without a name");
+}
+
+int worker_control_open(Worker *w, Error *reterr) {
+        _cleanup_free_ char *path = str_printf("%s/worker-%s.sock", w->start->runtime_dir, w->family);
+
+        if (!path)
+                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
+        return control_server_new(w->event, path, 0600, on_request, w, &w->control, reterr);
+}
+
+void worker_control_close(Worker *w) {
+        while (w->waits) {
+                ControlWait *wait = w->waits;
+
+                w->waits = wait->next;
+                control_reply_error(wait->request, EXIT_CODE_TRY_AGAIN, NULL, "the worker is stopping");
+                free(wait);
+        }
+        w->control = control_server_free(w->control);
+}

@@ -1,0 +1,71 @@
+/* The document of the verb `status` (worker_protocol.h, 7). */
+
+#include "build_paths.h"
+#include "common/clock.h"
+#include "workers/worker_internal.h"
+
+/* The scheduler knows two states that last a round trip to Redis; the document does without them. */
+static const char *state_text(TaskState state) {
+        if (state == TASK_STATE_TAKING)
+                return task_state_to_string(TASK_STATE_QUEUED);
+        if (state == TASK_STATE_ENDING)
+                return task_state_to_string(TASK_STATE_RUNNING);
+        return task_state_to_string(state);
+}
+
+static json_t *run_to_json(Worker *w, WorkerTask *t) {
+        _cleanup_free_ char *progress = NULL;
+        json_t *o;
+
+        if (!t->has_run)
+                return json_null();
+        (void) pthread_mutex_lock(&w->mutex);
+        if (t->total > 0 || t->done > 0)
+                progress = str_printf("%llu of %llu%s%s", (unsigned long long) t->done, (unsigned long long) t->total,
+                                      t->progress ? " " : "", t->progress ?: "");
+        o = json_pack("{s:s, s:I, s:I, s:I, s:s?}", "run_id", t->run_id, "started_usec", (json_int_t) t->record.started_usec,
+                      "done", (json_int_t) t->done, "total", (json_int_t) t->total, "progress", progress);
+        (void) pthread_mutex_unlock(&w->mutex);
+        return o;
+}
+
+static json_t *last_to_json(const WorkerTask *t) {
+        if (!t->has_last)
+                return json_null();
+        return json_pack("{s:s, s:I, s:I, s:s, s:s?, s:I}", "run_id", t->last_run_id, "started_usec",
+                         (json_int_t) t->last_started_usec, "duration_usec", (json_int_t) t->last_duration_usec, "result",
+                         run_result_to_string(t->last_result), "error", t->last_error, "items_failed",
+                         (json_int_t) t->last_items_failed);
+}
+
+static json_int_t next_usec(const Worker *w, const WorkerTask *t) {
+        uint64_t due = scheduler_task_due_usec(w->scheduler, t->index), now = clock_monotonic_usec();
+
+        if (due == 0)
+                return 0;
+        return (json_int_t) (clock_realtime_usec() + (due > now ? due - now : 0));
+}
+
+static json_t *task_to_json(Worker *w, WorkerTask *t, const json_t *fleet) {
+        json_t *of_fleet = json_object_get(fleet, t->spec->name);
+
+        return json_pack("{s:s, s:b, s:s, s:I, s:s, s:I, s:o, s:o, s:I, s:I, s:O?}", "name", t->spec->name, "enabled",
+                         (int) t->enabled, "class", t->spec->class == TASK_SHORT ? "short" : "long", "interval_usec",
+                         (json_int_t) t->interval_usec, "state", state_text(scheduler_state(w->scheduler, t->index)),
+                         "next_usec", next_usec(w, t), "run", run_to_json(w, t), "last", last_to_json(t), "runs",
+                         (json_int_t) t->runs, "failures", (json_int_t) t->failures, "fleet", of_fleet);
+}
+
+json_t *worker_status_to_json(Worker *w, const json_t *fleet) {
+        json_t *tasks = json_array();
+
+        for (size_t i = 0; tasks && i < w->n_tasks; i++)
+                if (json_array_append_new(tasks, task_to_json(w, &w->tasks[i], fleet)) < 0) {
+                        json_decref(tasks);
+                        return NULL;
+                }
+        return json_pack("{s:{s:s, s:i, s:s, s:s, s:s, s:b, s:o, s:o}}", "worker", "family", w->family, "pid", (int) getpid(),
+                         "version", ROUNDTABLE_VERSION, "instance", w->start->instance, "state",
+                         w->draining ? "draining" : "running", "serial", (int) w->start->serial, "servers",
+                         server_states_to_json(w->servers), "tasks", tasks);
+}
