@@ -43,8 +43,11 @@ PgTarget *pg_target_new(PgServer server, const char *host, int port, const char 
                 if (!t->password)
                         return NULL;
         }
-        /* with a CA file libpq's "require" would verify after all */
-        if (!str_empty(root_cert) && !str_eq(sslmode, "no-verify")) {
+        /* With a CA file, also one of $PGSSLROOTCERT or of the home directory, libpq's "require" would verify after all;
+         * it ignores one that does not exist. */
+        if (str_eq(sslmode, "no-verify"))
+                root_cert = "/nonexistent";
+        if (!str_empty(root_cert)) {
                 t->root_cert = strdup(root_cert);
                 if (!t->root_cert)
                         return NULL;

@@ -5,6 +5,7 @@ deadline, the 2 s for a cancel request and the 5 s for a connection, far below w
 """
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -200,6 +201,51 @@ def test_wrong_password_and_missing_database(probe):
         assert answer['sqlstate'] == '3D000' and 'database.name' in answer['hint'], answer
         assert f'{server.host}:{server.port}/nowhere' in answer['text']
         probe(server).ok('acquire 0')
+
+
+@pytest.fixture(scope='module')
+def tls_server():
+    """A server with a certificate for the name localhost, signed by itself."""
+    with servers.Postgres(tcp=True) as server:
+        certificate, key = (os.path.join(server.data, name) for name in ('server.crt', 'server.key'))
+        server.authority, server.other = (os.path.join(server.directory, name) for name in ('ca.crt', 'other.crt'))
+        for out in (server.other, certificate):
+            subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj',
+                            '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-out', out, '-keyout', key],
+                           check=True, capture_output=True)
+        shutil.copyfile(certificate, server.authority)
+        for path in (certificate, key):
+            os.chmod(path, 0o600)
+            if os.geteuid() == 0:
+                shutil.chown(path, server.os_user)
+        server.options += ['ssl=on']
+        server.stop()
+        server.start()
+        yield server
+
+
+@pytest.mark.parametrize('mode, host, authority, encrypted', [
+    (None, 'localhost', None, 'f'), ('disable', 'localhost', None, 'f'), ('require', '127.0.0.1', None, 't'),
+    ('no-verify', 'localhost', 'other', 't'), ('verify-ca', '127.0.0.1', 'authority', 't'),
+    ('verify-full', 'localhost', 'authority', 't'), ('verify-full', '127.0.0.1', 'authority', None),
+    ('verify-ca', 'localhost', 'other', None), ('verify-ca', 'localhost', None, None)])
+def test_tls(tls_server, probe, mode, host, authority, encrypted):
+    changes = {'DB_HOSTNAME': host}
+    if mode:
+        changes['PGSSLMODE'] = mode
+    if authority:
+        changes['PGSSLROOTCERT'] = getattr(tls_server, authority)
+    p = probe(tls_server, **changes)
+    answer = p('acquire 0')
+    if encrypted is None:
+        assert answer['kind'] == 'never will work' and 'database.sslmode' in answer['hint'], answer
+        return
+    assert answer['r'] == 0, answer
+    assert p.ok('query 0 SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')['value'] == encrypted
+    # large answers, and a cancel request, over TLS
+    assert len(p.ok("query 0 SELECT repeat('x', 1000000)")['value']) == 1000000
+    assert p('query 100 SELECT pg_sleep(600)')['kind'] == 'cancelled'
+    p.ok('query 0 SELECT 1')
 
 
 class CommitEater:

@@ -24,7 +24,8 @@ static PgTarget *target_from_environment(void) {
         const char *port = getenv("DB_PORT");
 
         return pg_target_new(PG_PRIMARY, getenv("DB_HOSTNAME"), port ? atoi(port) : 5432, getenv("DB_NAME"),
-                             getenv("DB_USERNAME"), getenv("DB_PASSWORD"), getenv("PGSSLMODE"), NULL);
+                             getenv("DB_USERNAME"), getenv("DB_PASSWORD"), getenv("PGSSLMODE"),
+                             getenv("PGSSLROOTCERT"));
 }
 
 static int run_query(PgConn *c, const char *sql, CancelToken *token, json_t *reply, Error *reterr) {

@@ -472,6 +472,51 @@ Test(postgres_pool, never_more_than_its_maximum) {
         pg_pool_trim(p); /* nothing is old yet */
 }
 
+Test(postgres_pool, trims_what_was_idle_long_down_to_its_minimum) {
+        _pool_ PgPool *p = pool_new(3, 1, USEC_PER_SEC);
+        _fixture_ Fixture f = fixture_new();
+        PgConn *c[3];
+        const char *count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'roundtable/test/trim%'";
+
+        for (size_t i = 0; i < ELEMENTSOF(c); i++)
+                c[i] = acquire(p, "trim");
+        for (size_t i = 0; i < ELEMENTSOF(c); i++)
+                pg_pool_release(p, c[i]);
+        pg_pool_trim(p);
+        assert_value(&f, count, "3");
+        for (size_t i = 0; i < ELEMENTSOF(c); i++)
+                c[i]->idle_since_usec = clock_monotonic_usec() - PG_IDLE_USEC;
+        pg_pool_trim(p);
+        for (;;) {
+                /* the server ends a backend some time after it was told to */
+                _cleanup_free_ char *n = value(&f, count);
+
+                cr_assert_neq(atoi(n), 0);
+                if (atoi(n) == 1)
+                        break;
+        }
+        pg_pool_release(p, acquire(p, "trim"));
+}
+
+Test(postgres, sslmode_in_the_words_of_the_setting) {
+        static const struct {
+                const char *setting, *sslmode, *root_cert;
+        } rows[] = {
+                { NULL, "disable", "ca.pem" },         { "disable", "disable", "ca.pem" }, { "prefer", "prefer", "ca.pem" },
+                { "allow", "allow", "ca.pem" },        { "require", "require", "ca.pem" }, { "no-verify", "require", "/nonexistent" },
+                { "verify-ca", "verify-ca", "ca.pem" }, { "verify-full", "verify-full", "ca.pem" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(pg_target_freep) PgTarget *t = NULL;
+
+                t = pg_target_new(PG_PRIMARY, "h", 1, "d", "u", NULL, rows[i].setting, "ca.pem");
+                cr_assert(t);
+                cr_assert_str_eq(t->sslmode, rows[i].sslmode);
+                cr_assert_str_eq(t->root_cert, rows[i].root_cert);
+        }
+}
+
 Test(postgres_pool, tells_when_the_server_is_away) {
         PgPool *p = NULL;
         _cleanup_error_ Error e = ERROR_INIT;
