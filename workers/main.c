@@ -6,12 +6,14 @@
 
 #include "workers/handover.h"
 #include "workers/registry.h"
+#include "workers/run.h"
 #include "workers/sandbox.h"
 #include "workers/worker.h"
 #include "workers/worker_protocol.h"
 
 static int usage(void) {
-        (void) fputs("usage: roundtable-worker --family FAMILY [--supervised] [--conf DIR] [--env-dir DIR]\n", stderr);
+        (void) fputs("usage: roundtable-worker --family FAMILY [--supervised] [--conf DIR] [--env-dir DIR]\n"
+                     "       roundtable-worker --run TASK [OPTION ...]\n", stderr);
         return EXIT_CODE_USAGE;
 }
 
@@ -117,6 +119,8 @@ int main(int argc, char **argv) {
         WorkerOptions options;
         int code;
 
+        if (argc > 1 && str_eq(argv[1], "--run"))
+                return run_command(argc - 1, argv + 1);
         log_init("roundtable-worker", LOG_TARGET_AUTO, LOG_LEVEL_INFO);
         code = parse(argc, argv, &options);
         if (code != EXIT_CODE_OK)
