@@ -6,7 +6,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "workers/coordinator.h"
@@ -85,6 +87,19 @@ static void exec_server(const char *directory) {
         _exit(1);
 }
 
+/* The socket's file is there a moment before connections are accepted. */
+static bool listens(const char *path) {
+        const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        bool accepted;
+
+        cr_assert_geq(fd, 0);
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        accepted = connect(fd, (const struct sockaddr *) &address, sizeof(address)) == 0;
+        (void) close(fd);
+        return accepted;
+}
+
 /* Another server on the same service name; with it the test may do what it likes. */
 static void fixture_init_own(Fixture *f) {
         _cleanup_error_ Error e = ERROR_INIT;
@@ -101,7 +116,7 @@ static void fixture_init_own(Fixture *f) {
         if (f->server == 0)
                 exec_server(f->directory);
         f->url = f->own_url;
-        for (const uint64_t until = clock_monotonic_usec() + WAIT_USEC; access(path, F_OK) < 0;) {
+        for (const uint64_t until = clock_monotonic_usec() + WAIT_USEC; !listens(path);) {
                 cr_assert_lt(clock_monotonic_usec(), until, "redis-server did not start");
                 (void) poll(NULL, 0, 10);
         }
@@ -109,8 +124,13 @@ static void fixture_init_own(Fixture *f) {
         set_epoch(f);
 }
 
+/* Returns when the server has stopped: kill() alone returns while it may still answer. */
 static void freeze(Fixture *f) {
+        int status;
+
         cr_assert_eq(kill(f->server, SIGSTOP), 0);
+        cr_assert_eq(waitpid(f->server, &status, WUNTRACED), f->server);
+        cr_assert(WIFSTOPPED(status));
 }
 
 static void thaw(Fixture *f) {
