@@ -117,10 +117,10 @@ static void verb_trigger(Worker *w, ControlRequest *request, const json_t *messa
                 control_reply_error(request, EXIT_CODE_FAILED, "enable it in the family's file and reload", "%s is disabled", name);
                 return;
         case SCHEDULER_IS_PAUSED:
-                control_reply_error(request, EXIT_CODE_FAILED, "resume it, or trigger it with --force", "%s is paused: %s", name, t->paused ?: "");
+                control_reply_error(request, EXIT_CODE_TRY_AGAIN, "resume it, or trigger it with --force", "%s is paused: %s", name, t->paused ?: "");
                 return;
         case SCHEDULER_IS_QUARANTINED:
-                control_reply_error(request, EXIT_CODE_FAILED, NULL, "%s is quarantined on this host: %s", name,
+                control_reply_error(request, EXIT_CODE_TRY_AGAIN, NULL, "%s is quarantined on this host: %s", name,
                                     w->start->tasks[t->index].quarantine_reason ?: "");
                 return;
         case SCHEDULER_DRAINING:
