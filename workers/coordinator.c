@@ -9,6 +9,7 @@
 #include "workers/coordinator_internal.h"
 
 #define COMMAND_TIMEOUT_USEC (2 * USEC_PER_SEC)
+#define MIN_DELAY_USEC (10 * USEC_PER_MSEC) /* no busy loop, whatever the settings say */
 
 void coordinator_event_done(CoordinatorEvent *e) {
         free(e->text);
@@ -133,7 +134,7 @@ static void coordinator_copy_options(Coordinator *c, const CoordinatorOptions *o
         c->dead = coordinator_allocate(o->n_dead, sizeof(*c->dead));
         for (size_t i = 0; i < o->n_dead; i++)
                 c->dead[i] = copy_text(o->dead_instances[i]);
-        c->reconnect_delay_usec = o->reconnect_delay_usec;
+        c->reconnect_delay_usec = o->reconnect_delay_usec > MIN_DELAY_USEC ? o->reconnect_delay_usec : MIN_DELAY_USEC;
 }
 
 static int coordinator_start(Coordinator *c) {

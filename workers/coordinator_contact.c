@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "common/log.h"
-#include "common/message_ids.h"
 #include "workers/coordinator_internal.h"
 
 #define PAUSES_PERIOD_USEC (3 * USEC_PER_SEC)
@@ -45,6 +44,9 @@ void contact_begin(Coordinator *c) {
 static void report_state(Coordinator *c, bool reachable, const char *text) {
         if (c->reachable_known && c->reachable == reachable)
                 return;
+        /* It may have come back empty: what is held is asserted again at once, before others may take it. */
+        for (size_t i = 0; reachable && i < c->n_tasks; i++)
+                c->slots[i].next_usec = 0;
         c->reachable_known = true;
         c->reachable = reachable;
         coordinator_emit(c, (CoordinatorEvent) { .type = COORDINATOR_REDIS_STATE, .text = text ? strdup(text) : NULL });
@@ -74,14 +76,10 @@ bool contact_end(Coordinator *c, int r, const Error *e) {
         return r >= 0;
 }
 
-/* Cancels the run, once. Under the mutex, because the token is the main thread's again after coordinator_end(). */
+/* Cancels the run, once. Under the mutex, because the token is the main thread's again after coordinator_end(). The
+ * main thread logs it, when it sees the event. */
 static void cancel_run(Coordinator *c, size_t task, const char *why) {
         Slot *s = &c->slots[task];
-        const LogField fields[] = {
-                LOG_STRING("TASK", "taskName", c->tasks[task].task),
-                LOG_STRING("RUN_ID", "runId", s->run_id),
-        };
-        _cleanup_free_ char *message = NULL;
         bool now = false;
 
         (void) pthread_mutex_lock(&c->mutex);
@@ -91,12 +89,9 @@ static void cancel_run(Coordinator *c, size_t task, const char *why) {
                         cancel_token_cancel(s->token, CANCEL_LOCK);
         }
         (void) pthread_mutex_unlock(&c->mutex);
-        if (!now)
-                return;
-        message = str_printf("%s: the run is cancelled: %s", c->tasks[task].task, why);
-        log_write(LOG_LEVEL_ERROR, MESSAGE_LOCK_LOST, "coordinator#renew", fields, ELEMENTSOF(fields),
-                  message ?: why);
-        coordinator_emit(c, (CoordinatorEvent) { .type = COORDINATOR_CANCEL, .task = task, .text = strdup(why) });
+        if (now)
+                coordinator_emit(c, (CoordinatorEvent) {
+                                            .type = COORDINATOR_CANCEL, .task = task, .text = strdup(why) });
 }
 
 uint64_t contact_check_confirmations(Coordinator *c) {
@@ -193,6 +188,11 @@ static void not_taken(Coordinator *c, size_t task, LockTakeResult *result) {
         (void) pthread_mutex_lock(&c->mutex);
         s->token = NULL;
         (void) pthread_mutex_unlock(&c->mutex);
+        /* The main thread waits for RESUMED now, which must come even if no look-up sees the pause before its end. */
+        if (result->outcome == LOCK_PAUSED && !s->paused) {
+                s->paused = coordinator_allocate(1, 1);
+                c->pauses_usec = 0;
+        }
         coordinator_emit(c, (CoordinatorEvent) { .type = COORDINATOR_NOT_TAKEN,
                                                  .task = task,
                                                  .outcome = result->outcome,
@@ -301,6 +301,10 @@ void contact_look_up_pauses(Coordinator *c) {
         _cleanup_error_ Error e = ERROR_INIT;
         int r;
 
+        if (c->n_tasks == 0) {
+                c->pauses_usec = USEC_INFINITY;
+                return;
+        }
         contact_begin(c);
         r = lock_keep_paused(c->redis, &c->identity, c->tasks, c->n_tasks, c->io, texts, &e);
         c->pauses_usec = clock_monotonic_usec() + PAUSES_PERIOD_USEC;

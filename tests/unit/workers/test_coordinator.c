@@ -66,10 +66,12 @@ static void fixture_done(Fixture *f) {
         char path[64];
 
         (void) redis_conn_free(f->redis);
-        if (f->server <= 0)
+        if (!f->directory[0])
                 return;
-        (void) kill(f->server, SIGKILL);
-        (void) waitpid(f->server, NULL, 0);
+        if (f->server > 0) {
+                (void) kill(f->server, SIGKILL);
+                (void) waitpid(f->server, NULL, 0);
+        }
         (void) snprintf(path, sizeof(path), "%s/redis.sock", f->directory);
         (void) unlink(path);
         (void) rmdir(f->directory);
@@ -100,26 +102,38 @@ static bool listens(const char *path) {
         return accepted;
 }
 
+static void server_start(Fixture *f) {
+        char path[64];
+
+        (void) snprintf(path, sizeof(path), "%s/redis.sock", f->directory);
+        (void) unlink(path);
+        f->server = fork();
+        cr_assert_geq(f->server, 0);
+        if (f->server == 0)
+                exec_server(f->directory);
+        for (const uint64_t until = clock_monotonic_usec() + WAIT_USEC; !listens(path);) {
+                cr_assert_lt(clock_monotonic_usec(), until, "redis-server did not start");
+                (void) poll(NULL, 0, 10);
+        }
+}
+
+static void server_kill(Fixture *f) {
+        (void) kill(f->server, SIGKILL);
+        cr_assert_eq(waitpid(f->server, NULL, 0), f->server);
+        f->server = 0;
+}
+
 /* Another server on the same service name; with it the test may do what it likes. */
 static void fixture_init_own(Fixture *f) {
         _cleanup_error_ Error e = ERROR_INIT;
-        char path[64];
 
         fixture_init(f);
         f->redis = redis_conn_free(f->redis);
         (void) snprintf(f->directory, sizeof(f->directory), "/tmp/coordinator.XXXXXX");
         cr_assert_not_null(mkdtemp(f->directory));
         (void) snprintf(f->own_url, sizeof(f->own_url), "unix://%s/redis.sock", f->directory);
-        (void) snprintf(path, sizeof(path), "%s/redis.sock", f->directory);
-        f->server = fork();
-        cr_assert_geq(f->server, 0);
-        if (f->server == 0)
-                exec_server(f->directory);
         f->url = f->own_url;
-        for (const uint64_t until = clock_monotonic_usec() + WAIT_USEC; !listens(path);) {
-                cr_assert_lt(clock_monotonic_usec(), until, "redis-server did not start");
-                (void) poll(NULL, 0, 10);
-        }
+        server_start(f);
         cr_assert_eq(redis_conn_new(f->url, "unit test", 0, NULL, NULL, &f->redis, &e), 0, "%s", error_text(&e));
         set_epoch(f);
 }
@@ -463,6 +477,44 @@ Test(coordinator, a_take_without_an_answer_is_undone) {
         (void) coordinator_free(c, USEC_PER_SEC);
 }
 
+/* It comes back empty, as after a crash without a snapshot. */
+Test(coordinator, a_restart_of_the_server_costs_no_run) {
+        static const LockTask tasks[] = {
+                { .task = "one", .interval_usec = 30 * USEC_PER_SEC, .extended_ttl_usec = 60 * USEC_PER_SEC,
+                  .original_extended = true },
+                { .task = "two", .interval_usec = 30 * USEC_PER_SEC, .extended_ttl_usec = 60 * USEC_PER_SEC },
+        };
+        _cleanup_fixture_ Fixture f;
+        CancelToken *token = NULL;
+        CoordinatorEvent e;
+        Coordinator *c;
+
+        fixture_init_own(&f);
+        cr_assert_eq(cancel_token_new(&token), 0);
+        c = start(&f, "me", tasks, 2, NULL);
+        coordinator_take(c, 0, "run", 0, token);
+        expect_event(c, COORDINATOR_TAKEN);
+        server_kill(&f);
+        coordinator_take(c, 1, "run", 0, NULL);
+        e = wait_event(c, COORDINATOR_REDIS_STATE);
+        cr_assert_not_null(e.text);
+        coordinator_event_done(&e);
+        cr_assert(coordinator_may_commit(c, 0), "the lock is confirmed for longer than that");
+        server_start(&f);
+        e = wait_event(c, COORDINATOR_NOT_TAKEN);
+        cr_assert_eq(e.task, 1);
+        cr_assert_eq(e.outcome, LOCK_WAIT_EPOCH);
+        coordinator_event_done(&e);
+        for (const uint64_t until = clock_monotonic_usec() + WAIT_USEC; !exists(&f, "one", E_KEY);) {
+                cr_assert_lt(clock_monotonic_usec(), until);
+                (void) poll(NULL, 0, 10);
+        }
+        cr_assert_eq(cancel_token_check(token), 0);
+        cr_assert(coordinator_may_commit(c, 0));
+        (void) coordinator_free(c, USEC_PER_SEC);
+        (void) cancel_token_free(token);
+}
+
 Test(coordinator, free_does_not_wait_for_a_frozen_server) {
         _cleanup_fixture_ Fixture f;
         uint64_t before;
@@ -542,4 +594,31 @@ Test(coordinator, pause_and_resume) {
         expect_event(other, COORDINATOR_TAKEN);
         (void) coordinator_free(c, USEC_PER_SEC);
         (void) coordinator_free(other, USEC_PER_SEC);
+}
+
+/* The pause is over before a look-up sees it; who was refused for it must hear so. */
+Test(coordinator, a_short_pause_is_told_to_be_over) {
+        const LockIdentity host = { .host = "unit", .worker = "test", .instance = "other" };
+        LockIdentity identity = host;
+        _cleanup_error_ Error error = ERROR_INIT;
+        _cleanup_fixture_ Fixture f;
+        CoordinatorEvent e;
+        Coordinator *c;
+
+        fixture_init(&f);
+        identity.service = f.service;
+        c = start(&f, "me", one_task, 1, NULL);
+        /* DONE comes after the first look-up or before it: the next one is 3 s away or sees the pause */
+        (void) coordinator_fleet(c);
+        expect_event(c, COORDINATOR_DONE);
+        cr_assert_eq(lock_pause(f.redis, &identity, one_task, "ann", "short", 0, NULL, &error), 0);
+        coordinator_take(c, 0, "run", 0, NULL);
+        e = wait_event(c, COORDINATOR_NOT_TAKEN);
+        cr_assert_eq(e.outcome, LOCK_PAUSED);
+        coordinator_event_done(&e);
+        cr_assert_eq(lock_resume(f.redis, &identity, one_task, NULL, NULL, &error), 0);
+        expect_event(c, COORDINATOR_RESUMED);
+        coordinator_take(c, 0, "run", 0, NULL);
+        expect_event(c, COORDINATOR_TAKEN);
+        (void) coordinator_free(c, USEC_PER_SEC);
 }

@@ -1,0 +1,133 @@
+"""`roundtable dev` as a person uses it: the printed lines work, a market message arrives, Ctrl-C leaves nothing behind."""
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from market_world import contents
+from servers import die_with_parent, short_directory, wait_until
+
+USER = 'postgres' if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+
+
+def processes_of(state):
+    """Command lines of all processes that run from, or with files of, the state directory."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{pid}/cmdline', 'rb') as f:
+                line = f.read().replace(b'\0', b' ').decode(errors='replace')
+            directory = os.readlink(f'/proc/{pid}/cwd')
+            program = os.readlink(f'/proc/{pid}/exe')
+            with open(f'/proc/{pid}/stat') as f:
+                if f.read().rsplit(')', 1)[1].split()[0] == 'Z':
+                    continue
+        except OSError:
+            continue
+        if any(text.startswith(state) for text in (directory, program)) or f'{state}/' in line:
+            found[int(pid)] = line
+    found.pop(os.getpid(), None)
+    return found
+
+
+class Dev:
+    def __init__(self, build, state, *arguments):
+        self.state = state
+        self.log_path = state + '.log'
+        with open(self.log_path, 'wb') as log:
+            self.process = subprocess.Popen(
+                [os.path.join(build, 'supervisor', 'roundtable'), 'dev', '--state', state, *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent, start_new_session=True,
+                env={k: v for k, v in os.environ.items() if k != 'SUDO_UID'})
+
+    def log(self):
+        with open(self.log_path, errors='replace') as f:
+            return f.read()
+
+    def wait_for(self, pattern):
+        def check():
+            found = re.search(pattern, self.log(), re.M)
+            assert found or self.process.poll() is None, f'dev ended with {self.process.returncode}\n{self.log()}'
+            return found
+        return wait_until(check, f'{pattern!r} from roundtable dev', 120)
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(90)
+
+
+@pytest.fixture
+def dev(build):
+    parent = short_directory('rdev-')
+    os.chmod(parent, 0o777)
+    started = []
+
+    def start(*arguments):
+        started.append(Dev(build, f'{parent}/s', *arguments))
+        return started[-1]
+    yield start
+    for d in started:
+        if d.process.poll() is None:
+            d.process.kill()
+            d.process.wait(30)
+    shutil.rmtree(parent, ignore_errors=True)
+
+
+def printed(d, program):
+    """The arguments of a line to paste."""
+    return d.wait_for(rf'^  ({program} .*)$').group(1).split()
+
+
+def first_message(d):
+    """What a person sees who pastes the kcat line, ended here by the first record."""
+    done = subprocess.run(printed(d, 'kcat') + ['-q', '-o', 'beginning', '-c', '1', '-f', '%s'], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_message_arrives_and_nothing_is_left(dev):
+    d = dev('--scale', 'small')
+    assert '"trading":{"' in contents(first_message(d))
+    d.wait_for(r'^  market_updater .* runs [1-9][0-9]* +failures 0 .* last ok')
+    as_user = ['setpriv', f'--reuid={USER}', '--clear-groups'] if os.geteuid() == 0 else []
+    rows = subprocess.run(as_user + printed(d, 'psql') + ['-Atc', 'SELECT count(*) FROM perpetual_markets'],
+                          capture_output=True, text=True, timeout=30, cwd='/')
+    assert (rows.stdout, rows.stderr) == ('50\n', '')
+    keys = subprocess.run(as_user + printed(d, 'redis-cli') + ['EXISTS', 'v4/nextFunding/BTC-USD'], capture_output=True,
+                          text=True, timeout=30, cwd='/')
+    assert keys.stdout == '1\n'
+    assert any('roundtable-worker' in line for line in processes_of(d.state).values())
+    assert d.interrupt() == 0, d.log()
+    assert wait_until(lambda: not processes_of(d.state), 'all processes to end', 30), processes_of(d.state)
+
+    # a second start keeps the data and goes on
+    d = dev('--scale', 'small')
+    assert '"trading":{"' in contents(first_message(d))
+    assert 'making' not in d.log()
+    assert d.interrupt() == 0, d.log()
+    assert wait_until(lambda: not processes_of(d.state), 'all processes to end', 30), processes_of(d.state)
+
+
+def test_a_second_dev_of_the_same_directory_is_refused(dev):
+    first = dev('--scale', 'small')
+    first.wait_for(r'^  kcat ')
+    log = first.log_path
+    second = subprocess.run(first.process.args, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 75 and 'another `roundtable dev` uses' in second.stderr
+    assert first.process.poll() is None and os.path.exists(log)
+    assert first.interrupt() == 0
+
+
+def test_killed_dev_leaves_no_process_and_starts_again(dev):
+    d = dev('--scale', 'small')
+    d.wait_for(r'^  kcat ')
+    d.process.kill()
+    d.process.wait(30)
+    wait_until(lambda: not processes_of(d.state), 'all processes to end', 30)
+    again = dev('--scale', 'small')
+    again.wait_for(r'^  kcat ')
+    assert again.interrupt() == 0, again.log()
