@@ -1,0 +1,235 @@
+"""A stand-alone worker on real servers: intervals, locks, the control socket, the drain, and servers that are missing."""
+import os
+import signal
+import time
+
+import pytest
+
+import harness
+from servers import wait_until
+
+E_KEYS = 'roundtable.loops.*.task_extended_timeouts'
+TABLES = '''
+CREATE TABLE testing_runs (run_id text, task text, host text, event text,
+                           at timestamptz DEFAULT clock_timestamp(), xid text);
+CREATE TABLE testing_control (task text, mode text);
+CREATE TABLE testing_published (id uuid DEFAULT gen_random_uuid(), run_id text)'''
+
+
+class Bench:
+    def __init__(self, build, postgres, database, redis_server):
+        self.postgres, self.database = postgres, database
+        self.deployment = harness.Deployment(build, postgres, database, redis_server)
+        self.redis = redis_server.client()
+
+    def execute(self, sql, parameters=()):
+        return self.postgres.execute(sql, parameters, self.database)
+
+    def tasks(self, values=None, **tasks):
+        self.deployment.settings('testing', **(values or {}),
+                                 tasks={name: dict({'enabled': True}, **t) for name, t in tasks.items()})
+
+    def worker(self, *arguments, **environment):
+        return self.deployment.worker('testing', arguments, environment)
+
+    def events(self, task, event='begin'):
+        return self.execute('SELECT run_id, extract(epoch FROM at)::float8 FROM testing_runs WHERE task = %s AND event = %s '
+                            'ORDER BY at', (task, event))
+
+
+@pytest.fixture
+def bench(build, postgres, database, redis_server, redis):
+    redis.set('roundtable.control.epoch', 1)  # else the first take waits 6 s for originals
+    b = Bench(build, postgres, database, redis_server)
+    b.execute(TABLES)
+    yield b
+    b.deployment.close()
+
+
+def status(w, task):
+    return next(t for t in w.control('status')['worker']['tasks'] if t['name'] == task)
+
+
+def test_runs_on_its_interval(bench):
+    bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '300 ms'})
+    w = bench.worker()
+    w.wait_for(lambda: len(bench.events('testing_rows')) >= 6, 'six runs')
+    starts = [at for _, at in bench.events('testing_rows')]
+    gaps = [b - a for a, b in zip(starts, starts[1:])]
+    # rows come later than the locks are taken, the first one by its connection too: hence not min(gaps)
+    assert 0.29 < sorted(gaps)[len(gaps) // 2] < 0.6
+    finished = w.records(at='worker#runTask', taskName='testing_rows', result='ok')
+    assert {r['runId'] for r in finished} <= {run for run, _ in bench.events('testing_rows')}
+    assert len(finished) >= 5
+
+
+def test_sigterm_lets_the_run_finish_and_leaves_no_lock(bench):
+    bench.tasks({'rows_sleep': '1 s'}, testing_rows={'interval': '10 s'})
+    w = bench.worker()
+    w.wait_for(lambda: bench.events('testing_rows'), 'the run to begin')
+    assert bench.redis.keys(E_KEYS)
+    assert w.stop() == 0
+    assert len(bench.events('testing_rows', 'end')) == 1
+    assert bench.redis.keys(E_KEYS) == []
+    assert not os.path.exists(w.socket)
+
+
+def test_stop_timeout_cancels_what_does_not_finish(bench):
+    bench.tasks({'rows_sleep': '1 h', 'stop_timeout': '1 s'}, testing_rows={'interval': '10 s'})
+    w = bench.worker()
+    w.wait_for(lambda: bench.events('testing_rows'), 'the run to begin')
+    assert w.stop() == 0
+    assert bench.events('testing_rows', 'end') == []
+    assert bench.redis.keys(E_KEYS) == []
+    assert w.records(at='worker#runTask', taskName='testing_rows', result='cancelled')
+
+
+def test_drain_over_the_socket(bench):
+    bench.tasks(testing_rows={'interval': '10 s'})
+    w = bench.worker()
+    assert w.control('drain')['ok']
+    assert w.wait() == 0
+
+
+def test_trigger_runs_now(bench):
+    bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '1 h'})
+    w = bench.worker()
+    w.wait_for(lambda: status(w, 'testing_rows')['runs'] == 1, 'the first run')
+    assert w.control('trigger', task='testing_rows', force=False)['ok']
+    w.wait_for(lambda: status(w, 'testing_rows')['runs'] == 2, 'the triggered run')
+    reply = w.control('trigger', task='testing_query', force=False)
+    assert not reply['ok'] and 'disabled' in reply['error']
+    reply = w.control('trigger', task='nonsense', force=False)
+    assert not reply['ok'] and reply['code'] == 2
+
+
+def test_cancel_ends_the_run_that_is_named(bench):
+    bench.tasks({'query_sleep': '1 h'}, testing_query={'interval': '10 s'})
+    w = bench.worker()
+    run = w.wait_for(lambda: status(w, 'testing_query')['state'] == 'running' and status(w, 'testing_query')['run'],
+                     'the run to begin')
+    reply = w.control('cancel', task='testing_query')
+    assert reply['ok'] and reply['run_id'] == run['run_id']
+    last = w.wait_for(lambda: status(w, 'testing_query')['last'], 'its end')
+    assert last['result'] == 'cancelled' and last['run_id'] == run['run_id']
+    assert not w.control('cancel', task='testing_query')['ok']
+
+
+def test_pause_holds_and_resume_goes_on(bench):
+    bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '200 ms'})
+    w = bench.worker()
+    w.wait_for(lambda: bench.events('testing_rows'), 'the first run')
+    reply = w.control('pause', tasks=['testing_rows'], who='alice', reason='upgrade', until_usec=0)
+    assert reply['ok'], reply
+    w.wait_for(lambda: status(w, 'testing_rows')['state'] == 'paused', 'state paused')
+    runs = status(w, 'testing_rows')['runs']
+    reply = w.control('trigger', task='testing_rows', force=False)
+    assert not reply['ok'] and 'alice' in reply['error']
+    time.sleep(1)  # five intervals in which nothing may happen
+    assert status(w, 'testing_rows')['runs'] == runs
+    assert w.control('trigger', task='testing_rows', force=True)['ok']
+    w.wait_for(lambda: status(w, 'testing_rows')['runs'] == runs + 1, 'the forced run')
+    assert w.control('resume', tasks='all', who='alice')['ok']
+    w.wait_for(lambda: status(w, 'testing_rows')['runs'] > runs + 2, 'runs after the resume')
+
+
+def test_a_chain_of_slices_is_one_run(bench):
+    bench.tasks({'more_slices': 4}, testing_more={'interval': '1 h'})
+    w = bench.worker()
+    w.wait_for(lambda: status(w, 'testing_more')['last'], 'the run')
+    slices = bench.events('testing_more', 'slice')
+    assert len(slices) == 4 and len({run for run, _ in slices}) == 1
+    finished = w.records(at='worker#runTask', taskName='testing_more')
+    assert [r['slices'] for r in finished] == [4]
+
+
+def test_a_short_task_runs_beside_a_long_one(bench):
+    bench.tasks({'query_sleep': '1 h', 'rows_sleep': '0 s', 'stop_timeout': '1 s'}, testing_query={'interval': '10 s'},
+                testing_more={'interval': '10 s'}, testing_rows={'interval': '200 ms'})
+    w = bench.worker()
+    w.wait_for(lambda: status(w, 'testing_query')['state'] == 'running', 'the long run')
+    n = len(bench.events('testing_rows', 'end'))
+    w.wait_for(lambda: len(bench.events('testing_rows', 'end')) >= n + 3, 'short runs beside it')
+    assert status(w, 'testing_query')['state'] == 'running'
+    assert bench.redis.keys('*testing_query*extended*')
+    # its first slice gave way to the query, which kept the only slot for long tasks; its lock is kept for it
+    more = status(w, 'testing_more')
+    assert more['state'] == 'queued' and more['run']
+    assert len(bench.events('testing_more', 'slice')) == 1
+    assert bench.redis.keys('*testing_more*extended*')
+    assert w.stop() == 0
+
+
+def test_a_second_worker_of_the_family_exits_75(bench):
+    bench.tasks(testing_rows={'interval': '10 s'})
+    first = bench.worker()
+    second = bench.deployment.worker('testing', wait=False)
+    assert second.wait() == 75
+    assert str(first.pid) in second.log()
+    assert first.control('status')['ok']
+
+
+def test_bad_settings_exit_78(bench):
+    bench.deployment.settings('testing', no_such_setting=1)
+    w = bench.deployment.worker('testing', wait=False)
+    assert w.wait() == 78
+    assert 'no_such_setting' in w.log()
+
+
+def test_a_body_that_does_not_return_is_named_and_the_worker_ends(bench):
+    bench.tasks(testing_hang={'interval': '10 s', 'max_run': '1 s'})
+    bench.execute("INSERT INTO testing_control VALUES ('testing_hang', 'on')")
+    w = bench.worker(ROUNDTABLE_TEST_HUNG_USEC='500000')
+    assert w.wait() == 1
+    assert 'testing_hang did not return' in w.log()
+
+
+def test_log_level_and_unknown_verbs(bench):
+    bench.tasks(testing_rows={'interval': '10 s'})
+    w = bench.worker()
+    assert w.control('log-level', level='debug')['ok']
+    assert w.control('log-level', level='loud')['code'] == 2
+    assert w.control('dance')['code'] == 2
+
+
+@pytest.mark.parametrize('missing', ['postgres', 'redis'])
+def test_dies_of_no_missing_server(bench, missing, tmp_path):
+    nowhere = str(tmp_path / 'nowhere')
+    if missing == 'postgres':
+        bench.deployment.settings(database={'host': nowhere, 'replica_host': nowhere, 'port': 1, 'name': 'x', 'user': 'x'})
+    else:
+        bench.deployment.settings(redis={'url': f'unix://{nowhere}.sock'})
+    bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '200 ms'})
+    w = bench.worker()
+    name = 'redis' if missing == 'redis' else 'postgres-primary'
+    lost = w.wait_for(lambda: w.control('status')['worker']['servers'][name]['error'], f'{name} reported')
+    assert lost
+    time.sleep(1)  # some more attempts
+    assert len(w.records(at='worker#servers', server=name)) == 1, 'one record per change'
+    assert w.running()
+    assert w.stop() == 0
+
+
+def test_goes_on_when_redis_is_back(bench, redis_server):
+    bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '200 ms'})
+    w = bench.worker()
+    w.wait_for(lambda: bench.events('testing_rows'), 'the first run')
+    redis_server.stop()
+    try:
+        w.wait_for(lambda: not w.control('status')['worker']['servers']['redis']['ok'], 'redis missing')
+    finally:
+        redis_server.start()
+    redis_server.client().set('roundtable.control.epoch', 1)
+    n = len(bench.events('testing_rows'))
+    w.wait_for(lambda: len(bench.events('testing_rows')) > n + 1, 'runs after redis came back')
+    assert w.control('status')['worker']['servers']['redis']['ok']
+    assert w.stop() == 0
+
+
+def test_a_killed_worker_leaves_only_what_expires(bench):
+    bench.tasks({'rows_sleep': '1 h'}, testing_rows={'interval': '200 ms'})
+    w = bench.worker()
+    w.wait_for(lambda: bench.events('testing_rows'), 'the run to begin')
+    os.kill(w.pid, signal.SIGKILL)
+    w.wait()
+    wait_until(lambda: not bench.redis.keys(E_KEYS), 'the lock to expire')
