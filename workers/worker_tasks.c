@@ -7,6 +7,9 @@
 #include "workers/bindings.h"
 #include "workers/worker_internal.h"
 
+/* For the lock (common/lock.h): R goes too. */
+#define RESULT_ABANDONED "abandoned"
+
 /* On an executor thread. A chain of slices is one run, but each slice has a context of its own: between two of them the
  * run holds neither connections nor a thread. */
 static void run_body(ExecutorJob *job, unsigned slot) {
@@ -236,13 +239,16 @@ static void remember_last(WorkerTask *t) {
 
 static void do_end(Worker *w, WorkerTask *t, bool cancelled) {
         if (!t->has_run) { /* the lock came when nobody wanted it any more */
-                coordinator_end(w->coordinator, t->index, "cancelled");
+                coordinator_end(w->coordinator, t->index, RESULT_ABANDONED);
                 return;
         }
         t->record.result = result_of(t, cancelled);
         run_record_finish(&t->record, w->metrics, t->spec->name);
         remember_last(t);
-        coordinator_end(w->coordinator, t->index, run_result_to_string(t->record.result));
+        /* what the stop of this worker cut short is due at once elsewhere, or here after a restart */
+        coordinator_end(w->coordinator, t->index,
+                        w->draining && t->record.result == RUN_CANCELLED ? RESULT_ABANDONED
+                                                                         : run_result_to_string(t->record.result));
 }
 
 static void arm_schedule(Worker *w) {

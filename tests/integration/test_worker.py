@@ -80,7 +80,7 @@ def test_stop_timeout_cancels_what_does_not_finish(bench):
     w.wait_for(lambda: bench.events('testing_rows'), 'the run to begin')
     assert w.stop() == 0
     assert bench.events('testing_rows', 'end') == []
-    assert bench.redis.keys(E_KEYS) == []
+    assert bench.redis.keys('roundtable.loops.*') == [], 'what was cut short is not due at once'
     assert w.records(at='worker#runTask', taskName='testing_rows', result='cancelled')
 
 
@@ -233,3 +233,29 @@ def test_a_killed_worker_leaves_only_what_expires(bench):
     os.kill(w.pid, signal.SIGKILL)
     w.wait()
     wait_until(lambda: not bench.redis.keys(E_KEYS), 'the lock to expire')
+
+
+def of_supervisor(s):
+    return next(w for w in s.control('status')['workers'] if w['family'] == 'testing')
+
+
+def test_after_a_kill_the_replacement_loses_no_interval(bench):
+    """The dead worker's lock would last 20 s and its interval 2 s; the supervisor tells its replacement who died."""
+    bench.tasks({'rows_sleep': '1 h'}, testing_rows={'interval': '2 s'})
+    s = bench.deployment.supervisor(['--family', 'testing'])
+    s.wait_for(lambda: bench.events('testing_rows'), 'the run to begin')
+    os.kill(of_supervisor(s)['pid'], signal.SIGKILL)
+    s.wait_for(lambda: len(bench.events('testing_rows')) == 2, 'the replacement to run')
+    (_, first), (_, second) = bench.events('testing_rows')
+    assert second - first < 6
+    s.kill()
+
+
+def test_the_supervisor_replaces_a_worker_whose_task_does_not_return(bench):
+    bench.tasks(testing_hang={'interval': '1 s', 'max_run': '1 s'})
+    bench.execute("INSERT INTO testing_control VALUES ('testing_hang', 'on')")
+    s = bench.deployment.supervisor(['--family', 'testing'], {'ROUNDTABLE_TEST_HUNG_USEC': '300000'})
+    first = s.wait_for(lambda: of_supervisor(s)['pid'], 'its worker')
+    s.wait_for(lambda: of_supervisor(s)['pid'] not in (0, first), 'a replacement')
+    assert 'testing_hang did not return' in s.log()
+    s.kill()
