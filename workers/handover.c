@@ -206,7 +206,8 @@ int worker_start_from_json(const FamilyManifest *manifest, const json_t *documen
 }
 
 int worker_start_from_supervisor(const WorkerOptions *options, const WorkerHello *hello, WorkerStart *ret, Error *reterr) {
-        _cleanup_close_ int fd = -EBADF, socket_fd = WORKER_HANDOVER_FD;
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_close_ _unused_ int socket_fd = WORKER_HANDOVER_FD; /* closed in the end */
         json_t *document = NULL;
         int r;
 

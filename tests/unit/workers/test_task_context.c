@@ -343,7 +343,6 @@ Test(task_context, pending_names_fail_with_the_key_in_the_text) {
 
 Test(task_context, bad_items_are_reported_up_to_a_limit) {
         _context_ ctx = context("a", false);
-        _cleanup_free_ char *text = NULL;
         int fds[2], saved = dup(STDERR_FILENO);
         FILE *f;
         char line[512];
