@@ -4,7 +4,6 @@ import subprocess
 import uuid
 
 import harness
-import servers
 
 NOW = '2026-03-05T12:00:00.000Z'
 NOW_USEC = 1772712000000000
