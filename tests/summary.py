@@ -51,8 +51,16 @@ def main():
     arguments = parser.parse_args()
     required = {word for word in arguments.require.split(',') if word}
     stages = collections.defaultdict(collections.Counter)
-    skips, failures = collections.Counter(), []
-    for outcome, stage, name, reason in outcomes(arguments.results):
+    skips, failures, flaky = collections.Counter(), [], []
+    found = list(outcomes(arguments.results))
+    # "<stage>-again" is the second look at what failed in <stage>: it replaces the first
+    again = {(stage[:-len('-again')], name): outcome for outcome, stage, name, _ in found if stage.endswith('-again')}
+    for outcome, stage, name, reason in found:
+        if stage.endswith('-again'):
+            continue
+        if outcome == 'fail' and again.get((stage, name)) == 'pass':
+            outcome = 'pass'
+            flaky.append((stage, name, reason))
         match = re.match(r'requires (\w+)', reason)
         if outcome == 'skip' and match and match[1] in required:
             outcome, reason = 'fail', f'skipped although --require {match[1]}: {reason}'
@@ -66,6 +74,8 @@ def main():
         print(f'  {stage}: {c["pass"]} passed, {c["fail"]} failed, {c["skip"]} skipped')
     for reason, n in sorted(skips.items()):
         print(f'SKIP ({n}x) {reason}')
+    for stage, name, reason in flaky:
+        print(f'FLAKY {stage} {name} (failed once, then passed): {reason}')
     for stage, name, reason in failures:
         print(f'FAIL {stage} {name}' + (f': {reason}' if reason else ''))
     total = sum(stages.values(), collections.Counter())
