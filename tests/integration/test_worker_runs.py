@@ -57,7 +57,8 @@ def test_a_run_longer_than_its_interval_is_not_overlapped(deployment):
 def test_trigger_and_cancel(deployment, redis):
     enable(deployment, '1 h', rows_sleep='1 h')
     w = deployment.worker('testing')
-    w.wait_for(lambda: task_of(w)['state'] == 'running', 'the first run')
+    # its row is there: a run that is cancelled before it would leave none
+    w.wait_for(lambda: task_of(w)['state'] == 'running' and runs(deployment), 'the first run')
     assert w.control('trigger', task='testing_rows')['code'] == 75
     run_id = task_of(w)['run']['run_id']
     assert w.control('cancel', task='testing_rows')['run_id'] == run_id
