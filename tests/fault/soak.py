@@ -1,0 +1,43 @@
+#!/usr/bin/python3
+"""`./dev soak`: the random campaigns of two hosts and of mixed fleets, longer and with other seeds.
+
+soak.py [--seed S] [--minutes N] [--intervals N]
+
+Repeats the campaigns with seeds S, S+1, … until the minutes are over (at least one round is finished), prints what each
+round did, and stops with status 1 at the first failure, naming the seed that repeats it.
+"""
+import argparse
+import os
+import random
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CAMPAIGNS = ['tests/fault/test_two_hosts.py', 'tests/integration/test_locks.py']
+
+
+def main():
+    parser = argparse.ArgumentParser(description='long random campaigns')
+    parser.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 31))
+    parser.add_argument('--minutes', type=float, default=30)
+    parser.add_argument('--intervals', type=int, default=1000, help='runs of the two hosts in a round')
+    arguments = parser.parse_args()
+    end = time.monotonic() + arguments.minutes * 60
+    seed, rounds = arguments.seed, 0
+    while rounds == 0 or time.monotonic() < end:
+        print(f'round {rounds + 1}: seed {seed}, {arguments.intervals} intervals', flush=True)
+        environment = dict(os.environ, ROUNDTABLE_SOAK_SEED=str(seed),
+                           ROUNDTABLE_SOAK_INTERVALS=str(arguments.intervals))
+        done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', *CAMPAIGNS],
+                              cwd=ROOT, env=environment)
+        if done.returncode != 0:
+            print(f'FAILED; again with: ./dev soak --seed {seed} --minutes 0 --intervals {arguments.intervals}')
+            return 1
+        rounds, seed = rounds + 1, seed + 1
+    print(f'{rounds} rounds passed')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
