@@ -137,8 +137,7 @@ int cancel_token_poll(CancelToken *t, int fd, short events, uint64_t timeout_use
         uint64_t timeout = USEC_INFINITY;
         int r;
 
-        if (timeout_usec != USEC_INFINITY &&
-            __builtin_add_overflow(clock_monotonic_usec(), timeout_usec, &timeout))
+        if (timeout_usec != USEC_INFINITY && __builtin_add_overflow(clock_monotonic_usec(), timeout_usec, &timeout))
                 timeout = USEC_INFINITY;
         for (;;) {
                 /* poll ignores entries with a negative fd */

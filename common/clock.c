@@ -139,8 +139,8 @@ double random_fraction(void) {
 const char *random_uuid(char buf[static UUID_TEXT_SIZE]) {
         uint64_t a = random_u64(), b = random_u64();
 
-        a = (a & ~0xf000ULL) | 0x4000;                                    /* version 4 */
-        b = (b & ~0xc000000000000000ULL) | 0x8000000000000000ULL;         /* RFC 4122 variant */
+        a = (a & ~0xf000ULL) | 0x4000;                            /* version 4 */
+        b = (b & ~0xc000000000000000ULL) | 0x8000000000000000ULL; /* RFC 4122 variant */
         (void) snprintf(buf, UUID_TEXT_SIZE, "%08x-%04x-%04x-%04x-%012llx", (unsigned) (a >> 32),
                         (unsigned) (a >> 16) & 0xffff, (unsigned) a & 0xffff, (unsigned) (b >> 48),
                         (unsigned long long) (b & 0xffffffffffffULL));

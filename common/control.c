@@ -35,9 +35,9 @@ struct Connection {
         ControlRequest *pending;
         ControlPeer peer;
         gid_t *groups;
-        bool eof;        /* the peer sends no more */
-        bool last;       /* close once `out` is written */
-        bool dead;       /* free as soon as nobody up the stack holds it */
+        bool eof;  /* the peer sends no more */
+        bool last; /* close once `out` is written */
+        bool dead; /* free as soon as nobody up the stack holds it */
         bool processing;
 };
 
@@ -93,8 +93,9 @@ int control_parse_line(const char *line, size_t length, json_t **ret, Error *ret
         else if (!json_is_integer(protocol))
                 error_set(reterr, ERROR_NEVER, -EBADMSG, "no protocol number");
         else if (json_integer_value(protocol) != CONTROL_PROTOCOL)
-                error_set(reterr, ERROR_NEVER, -EBADMSG, "protocol %" JSON_INTEGER_FORMAT " is not spoken here, only %d",
-                          json_integer_value(protocol), CONTROL_PROTOCOL);
+                error_set(reterr, ERROR_NEVER, -EBADMSG,
+                          "protocol %" JSON_INTEGER_FORMAT " is not spoken here, only %d", json_integer_value(protocol),
+                          CONTROL_PROTOCOL);
         else if (!json_is_string(json_object_get(message, "verb")))
                 error_set(reterr, ERROR_NEVER, -EBADMSG, "no verb");
         else {
@@ -125,7 +126,8 @@ static void connection_restart_timer(Connection *c) {
 
 static void connection_flush(Connection *c) {
         while (c->out.length > c->written) {
-                ssize_t n = send(c->fd, c->out.data + c->written, c->out.length - c->written, MSG_NOSIGNAL | MSG_DONTWAIT);
+                ssize_t n =
+                        send(c->fd, c->out.data + c->written, c->out.length - c->written, MSG_NOSIGNAL | MSG_DONTWAIT);
 
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -318,8 +320,11 @@ static int read_peer(Connection *c) {
                 if (errno != ERANGE)
                         return -errno;
         }
-        c->peer = (ControlPeer) { .pid = cred.pid, .uid = cred.uid, .gid = cred.gid, .groups = c->groups,
-                                  .n_groups = length / sizeof(gid_t) };
+        c->peer = (ControlPeer){ .pid = cred.pid,
+                                 .uid = cred.uid,
+                                 .gid = cred.gid,
+                                 .groups = c->groups,
+                                 .n_groups = length / sizeof(gid_t) };
         return 0;
 }
 
@@ -399,8 +404,8 @@ static int server_bind(ControlServer *s, mode_t mode, Error *reterr) {
         struct stat st;
 
         if (strlen(s->path) >= sizeof address.sun_path)
-                return error_set(reterr, ERROR_NEVER, -ENAMETOOLONG, "%s: path of a socket is at most %zu bytes", s->path,
-                                 sizeof address.sun_path - 1);
+                return error_set(reterr, ERROR_NEVER, -ENAMETOOLONG, "%s: path of a socket is at most %zu bytes",
+                                 s->path, sizeof address.sun_path - 1);
         memcpy(address.sun_path, s->path, strlen(s->path) + 1);
         if (lstat(s->path, &st) >= 0 && S_ISSOCK(st.st_mode) && unlink(s->path) < 0)
                 return error_set(reterr, ERROR_RETRY, -errno, "%s: cannot remove the old socket: %m", s->path);
@@ -452,7 +457,8 @@ ControlServer *control_server_free(ControlServer *s) {
         sd_event_source_disable_unref(s->io);
         sd_event_source_disable_unref(s->retry);
         s->fd = close_fd(s->fd);
-        if (s->bound.st_ino != 0 && lstat(s->path, &st) >= 0 && st.st_ino == s->bound.st_ino && st.st_dev == s->bound.st_dev)
+        if (s->bound.st_ino != 0 && lstat(s->path, &st) >= 0 && st.st_ino == s->bound.st_ino &&
+            st.st_dev == s->bound.st_dev)
                 (void) unlink(s->path);
         sd_event_unref(s->event);
         free(s->path);

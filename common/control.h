@@ -6,7 +6,8 @@
  *   request  {"protocol":1,"verb":"status", …}
  *   reply    {"protocol":1,"ok":true, …} or {"protocol":1,"ok":false,"code":75,"error":"…","hint":"…"}
  *            `code` is the exit code the command line gives (design, section 2).
- * A request is at most CONTROL_MAX_LINE bytes. A different protocol number gets {"ok":false,"code":1,…,"protocol":1}. */
+ * A request is at most CONTROL_MAX_LINE bytes. A different protocol number gets {"ok":false,"code":1,…,"protocol":1}.
+ */
 
 #include <jansson.h>
 #include <sys/socket.h>
@@ -29,8 +30,8 @@ int control_call(const char *path, json_t *request, uint64_t timeout_usec, json_
  * r as above, `reply` borrowed (NULL when r < 0). control_call_free() before that gives up without a callback. */
 typedef struct ControlCall ControlCall;
 typedef void (*ControlCallback)(int r, json_t *reply, const Error *e, void *userdata);
-int control_call_start(sd_event *event, const char *path, json_t *request, uint64_t timeout_usec, ControlCallback callback,
-                       void *userdata, ControlCall **ret, Error *reterr);
+int control_call_start(sd_event *event, const char *path, json_t *request, uint64_t timeout_usec,
+                       ControlCallback callback, void *userdata, ControlCall **ret, Error *reterr);
 ControlCall *control_call_free(ControlCall *call);
 DEFINE_CLEANUP(ControlCall, control_call_free)
 
@@ -46,7 +47,8 @@ typedef struct ControlPeer {
 } ControlPeer;
 
 /* Called in the loop for each request. Answer with control_reply() or control_reply_error(), now or later; until then
- * further requests of that connection wait; `message` stays valid as long, `peer` only during the call. `request` stays valid until answered, even if the peer goes away. */
+ * further requests of that connection wait; `message` stays valid as long, `peer` only during the call. `request` stays
+ * valid until answered, even if the peer goes away. */
 typedef void (*ControlHandler)(ControlRequest *request, const json_t *message, const ControlPeer *peer, void *userdata);
 
 /* Binds `path` (an old socket is unlinked) with `mode`. Unanswered peers are closed when they do not send a complete

@@ -83,7 +83,8 @@ static int call_new(const char *path, json_t *request, ControlCall **ret, Error 
 /* Sends what is left. 1 when all is sent, 0 when the socket is full. */
 static int call_write(ControlCall *call, Error *reterr) {
         while (call->written < call->out.length) {
-                ssize_t n = send(call->fd, call->out.data + call->written, call->out.length - call->written, MSG_NOSIGNAL);
+                ssize_t n =
+                        send(call->fd, call->out.data + call->written, call->out.length - call->written, MSG_NOSIGNAL);
 
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -101,7 +102,8 @@ static int call_parse(ControlCall *call, size_t length, json_t **ret, Error *ret
         json_t *reply = json_loadb(call->in.data, length, JSON_REJECT_DUPLICATES, &problem);
 
         if (!reply)
-                return error_set(reterr, ERROR_UNCERTAIN, -EBADMSG, "%s: reply is not JSON: %s", call->path, problem.text);
+                return error_set(reterr, ERROR_UNCERTAIN, -EBADMSG, "%s: reply is not JSON: %s", call->path,
+                                 problem.text);
         if (!json_is_object(reply) || !json_is_integer(json_object_get(reply, "protocol")) ||
             !json_is_boolean(json_object_get(reply, "ok"))) {
                 json_decref(reply);
@@ -109,8 +111,8 @@ static int call_parse(ControlCall *call, size_t length, json_t **ret, Error *ret
         }
         if (json_integer_value(json_object_get(reply, "protocol")) != CONTROL_PROTOCOL) {
                 json_decref(reply);
-                return error_set(reterr, ERROR_NEVER, -EPROTONOSUPPORT, "%s: speaks another protocol than %d", call->path,
-                                 CONTROL_PROTOCOL);
+                return error_set(reterr, ERROR_NEVER, -EPROTONOSUPPORT, "%s: speaks another protocol than %d",
+                                 call->path, CONTROL_PROTOCOL);
         }
         *ret = reply;
         return 0;
@@ -133,7 +135,8 @@ static int call_read(ControlCall *call, json_t **ret, Error *reterr) {
                 if (n < 0)
                         return error_set(reterr, ERROR_UNCERTAIN, -errno, "%s: cannot read the reply: %m", call->path);
                 if (n == 0)
-                        return error_set(reterr, ERROR_UNCERTAIN, -ECONNRESET, "%s: closed without a reply", call->path);
+                        return error_set(reterr, ERROR_UNCERTAIN, -ECONNRESET, "%s: closed without a reply",
+                                         call->path);
                 if (before + (size_t) n > CONTROL_MAX_REPLY)
                         return error_set(reterr, ERROR_UNCERTAIN, -EMSGSIZE, "%s: reply is too long", call->path);
                 if (buffer_append(&call->in, data, (size_t) n) < 0)
@@ -177,7 +180,8 @@ int control_call(const char *path, json_t *request, uint64_t timeout_usec, json_
                         return error_set(reterr, ERROR_UNCERTAIN, -ETIMEDOUT, "%s: no reply in time", path);
                 left = deadline - now;
                 p.events = sent ? POLLIN : POLLOUT;
-                if (poll(&p, 1, left > 3600 * USEC_PER_SEC ? 3600000 : (int) (left / USEC_PER_MSEC) + 1) < 0 && errno != EINTR)
+                if (poll(&p, 1, left > 3600 * USEC_PER_SEC ? 3600000 : (int) (left / USEC_PER_MSEC) + 1) < 0 &&
+                    errno != EINTR)
                         return error_set(reterr, ERROR_UNCERTAIN, -errno, "cannot wait for a reply: %m");
         }
 }
@@ -220,8 +224,8 @@ static int on_call_io(sd_event_source *source, int fd _unused_, uint32_t revents
         return 0;
 }
 
-int control_call_start(sd_event *event, const char *path, json_t *request, uint64_t timeout_usec, ControlCallback callback,
-                       void *userdata, ControlCall **ret, Error *reterr) {
+int control_call_start(sd_event *event, const char *path, json_t *request, uint64_t timeout_usec,
+                       ControlCallback callback, void *userdata, ControlCall **ret, Error *reterr) {
         _cleanup_(control_call_freep) ControlCall *call = NULL;
         int r;
 
@@ -236,7 +240,8 @@ int control_call_start(sd_event *event, const char *path, json_t *request, uint6
                 return r;
         r = sd_event_add_io(event, &call->io, call->fd, EPOLLOUT, on_call_io, call);
         if (r >= 0)
-                r = sd_event_add_time_relative(event, &call->timer, CLOCK_MONOTONIC, timeout_usec, 0, on_call_timeout, call);
+                r = sd_event_add_time_relative(event, &call->timer, CLOCK_MONOTONIC, timeout_usec, 0, on_call_timeout,
+                                               call);
         if (r < 0)
                 return error_set(reterr, ERROR_RETRY, r, "%s: cannot watch a socket", path);
         *ret = TAKE_PTR(call);

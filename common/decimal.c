@@ -153,7 +153,8 @@ static void scale_up(mpz_t z, const Decimal *a, uint32_t scale) {
         mpz_mul(z, z, coefficient(a));
 }
 
-static int add_or_sub(Decimal *ret, const Decimal *a, const Decimal *b, void (*operation)(mpz_ptr, mpz_srcptr, mpz_srcptr)) {
+static int add_or_sub(Decimal *ret, const Decimal *a, const Decimal *b,
+                      void (*operation)(mpz_ptr, mpz_srcptr, mpz_srcptr)) {
         uint32_t scale = a->scale > b->scale ? a->scale : b->scale;
         _cleanup_mpz_ mpz_t x, y;
 

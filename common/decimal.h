@@ -19,7 +19,7 @@ typedef struct Decimal {
         bool initialized;
 } Decimal;
 
-#define DECIMAL_INIT ((Decimal) { 0 })
+#define DECIMAL_INIT ((Decimal){ 0 })
 void decimal_done(Decimal *d);
 #define _cleanup_decimal_ _cleanup_(decimal_done)
 

@@ -86,7 +86,8 @@ double decimal_to_double(const Decimal *a) {
                 return 0;
         text = malloc(size);
         if (!text)
-                return mpz_get_d(a->coefficient) / __builtin_pow(10, a->scale); /* near, and GMP would have aborted first */
+                return mpz_get_d(a->coefficient) /
+                       __builtin_pow(10, a->scale); /* near, and GMP would have aborted first */
         (void) mpz_get_str(text, 10, a->coefficient);
         (void) sprintf(text + strlen(text), "e-%u", a->scale);
         return strtod(text, NULL);

@@ -17,13 +17,13 @@ typedef enum ErrorKind {
 
 typedef struct Error {
         ErrorKind kind;
-        int err;           /* the negative errno that was returned */
-        char sqlstate[6];  /* PostgreSQL only, else empty */
-        char *text;        /* lower case, no full stop: which server, which query or key, what was wrong */
-        char *hint;        /* what to try, or NULL */
+        int err;          /* the negative errno that was returned */
+        char sqlstate[6]; /* PostgreSQL only, else empty */
+        char *text;       /* lower case, no full stop: which server, which query or key, what was wrong */
+        char *hint;       /* what to try, or NULL */
 } Error;
 
-#define ERROR_INIT ((Error) { 0 })
+#define ERROR_INIT ((Error){ 0 })
 
 /* Replaces the contents. Returns err, so that `return error_set(e, ...)` reads well. `e` may be NULL. */
 int error_set(Error *e, ErrorKind kind, int err, const char *format, ...) _printf_(4, 5);

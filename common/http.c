@@ -66,7 +66,7 @@ HttpClient *http_client_free(HttpClient *c) {
 
 void http_response_done(HttpResponse *r) {
         buffer_done(&r->body);
-        *r = (HttpResponse) { 0 };
+        *r = (HttpResponse){ 0 };
 }
 
 /* After a redirect each answer starts with an empty body: curl does not hand over those of followed redirects. */
@@ -126,10 +126,10 @@ static int make_headers(const HttpRequest *request, struct curl_slist **ret) {
         return 0;
 }
 
-#define SET(option, value)                                                                                   \
-        do {                                                                                                 \
-                if (curl_easy_setopt(easy, option, value) != CURLE_OK)                                       \
-                        return -EINVAL;                                                                      \
+#define SET(option, value)                                                                                             \
+        do {                                                                                                           \
+                if (curl_easy_setopt(easy, option, value) != CURLE_OK)                                                 \
+                        return -EINVAL;                                                                                \
         } while (0)
 
 static int set_options(CURL *easy, Exchange *x, struct curl_slist *headers) {
@@ -216,12 +216,12 @@ static int transfer_error(const Exchange *x, CURLcode code, Error *e) {
                 return error_set(e, ERROR_RETRY, -ENOMEM, "%s: %s: %s", name, x->host, text);
         case CURLE_WRITE_ERROR:
                 if (x->too_long)
-                        return error_set(e, ERROR_NEVER, -EMSGSIZE, "%s: the answer of %s is longer than %zu bytes", name,
-                                         x->host, x->max_body);
+                        return error_set(e, ERROR_NEVER, -EMSGSIZE, "%s: the answer of %s is longer than %zu bytes",
+                                         name, x->host, x->max_body);
                 return error_set(e, ERROR_UNCERTAIN, -ENOMEM, "%s: %s: %s", name, x->host, text);
         case CURLE_OPERATION_TIMEDOUT:
-                return error_set(e, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, -ETIMEDOUT, "%s: %s did not answer in time",
-                                 name, x->host);
+                return error_set(e, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, -ETIMEDOUT,
+                                 "%s: %s did not answer in time", name, x->host);
         default:
                 return error_set(e, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, x->sent ? -ECONNRESET : -ECONNREFUSED,
                                  "%s: %s: %s", name, x->host, text);
@@ -258,15 +258,16 @@ static int exchange(HttpClient *c, Exchange *x, struct curl_slist *headers, Canc
                 return error_set(reterr, ERROR_CANCELED, r, "%s: %s: %s", name, x->host,
                                  cancel_reason_to_string(cancel_token_reason(token)));
         if (r < 0)
-                return error_set(reterr, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, r, "%s: %s: curl failed", name, x->host);
+                return error_set(reterr, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, r, "%s: %s: curl failed", name,
+                                 x->host);
         FAILPOINT("http", x->request->name, "after");
         if (code != CURLE_OK)
                 return transfer_error(x, code, reterr);
         (void) curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
         if (buffer_append(&x->body, "", 0) < 0)
                 return error_set(reterr, ERROR_UNCERTAIN, -ENOMEM, "%s: %s: out of memory", name, x->host);
-        *ret = (HttpResponse) { .status = status, .body = x->body, .retry_after_usec = retry_after_usec(c->easy) };
-        x->body = (Buffer) { 0 };
+        *ret = (HttpResponse){ .status = status, .body = x->body, .retry_after_usec = retry_after_usec(c->easy) };
+        x->body = (Buffer){ 0 };
         return 0;
 }
 

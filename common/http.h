@@ -12,9 +12,9 @@ HttpClient *http_client_free(HttpClient *c);
 DEFINE_CLEANUP(HttpClient, http_client_free)
 
 typedef struct HttpRequest {
-        const char *name;    /* for errors and failpoints: "lag.status" */
-        const char *method;  /* NULL: GET */
-        const char *url;     /* http:// or https:// */
+        const char *name;           /* for errors and failpoints: "lag.status" */
+        const char *method;         /* NULL: GET */
+        const char *url;            /* http:// or https:// */
         const char *const *headers; /* "Name: value", NULL-terminated; or NULL */
         const void *body;
         size_t body_length;

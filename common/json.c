@@ -116,7 +116,10 @@ int json_append_double(Buffer *b, double value, bool json) {
         int k, n;
 
         if (!isfinite(value))
-                return buffer_append_string(b, json ? "null" : isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
+                return buffer_append_string(b, json           ? "null"
+                                               : isnan(value) ? "NaN"
+                                               : value > 0    ? "Infinity"
+                                                              : "-Infinity");
         if (value == 0)
                 return buffer_append(b, "0", 1); /* also -0 */
         if (value < 0)

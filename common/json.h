@@ -15,13 +15,13 @@ int json_append_double(Buffer *b, double value, bool json);
 
 /* Streaming reader (yajl). `path` is like "$.data[3].price"; value text is NUL-terminated, number text is original. */
 typedef enum JsonEvent { /* jansson has the short names */
-        JSON_EVENT_STRING,
-        JSON_EVENT_NUMBER,
-        JSON_EVENT_TRUE,
-        JSON_EVENT_FALSE,
-        JSON_EVENT_NULL,
-        JSON_EVENT_OBJECT_END,
-        JSON_EVENT_ARRAY_END,
+                         JSON_EVENT_STRING,
+                         JSON_EVENT_NUMBER,
+                         JSON_EVENT_TRUE,
+                         JSON_EVENT_FALSE,
+                         JSON_EVENT_NULL,
+                         JSON_EVENT_OBJECT_END,
+                         JSON_EVENT_ARRAY_END,
 } JsonEvent;
 /* Returns 0 to go on, negative errno to stop (it comes out of json_read_feed). */
 typedef int (*JsonCallback)(const char *path, JsonEvent event, const char *text, size_t length, void *userdata);

@@ -8,7 +8,7 @@
 typedef struct Level {
         size_t path_length; /* of the container itself */
         bool array;
-        uint64_t index;     /* of the next element of an array */
+        uint64_t index; /* of the next element of an array */
 } Level;
 
 struct JsonReader {
@@ -100,7 +100,7 @@ static int on_start(JsonReader *r, bool array) {
                 r->error = -EBADMSG;
                 return 0;
         }
-        r->levels[r->depth++] = (Level) { .path_length = r->path.length, .array = array };
+        r->levels[r->depth++] = (Level){ .path_length = r->path.length, .array = array };
         return 1;
 }
 

@@ -308,8 +308,9 @@ static int configure(const KafkaProducer *p, rd_kafka_conf_t *conf, Error *reter
         (void) snprintf(batch, sizeof(batch), "%lld", (long long) p->max_batch_size);
         /* at least Kafka's own default, and what the settings allow plus its framing */
         (void) snprintf(message, sizeof(message), "%lld",
-                        (long long) (p->max_batch_size + MESSAGE_OVERHEAD > 1048588 ? p->max_batch_size + MESSAGE_OVERHEAD
-                                                                                     : 1048588));
+                        (long long) (p->max_batch_size + MESSAGE_OVERHEAD > 1048588
+                                             ? p->max_batch_size + MESSAGE_OVERHEAD
+                                             : 1048588));
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 if (rd_kafka_conf_set(conf, rows[i][0], rows[i][1], text, sizeof(text)) != RD_KAFKA_CONF_OK) {
                         error_set(reterr, ERROR_NEVER, -EINVAL, "kafka brokers %s: setting %s: %s", p->brokers,
@@ -553,8 +554,8 @@ static int fail(const KafkaProducer *p, const KafkaMessage *m, const Slot *slot,
                 kind = ERROR_NEVER;
         if (uncertain)
                 kind = ERROR_UNCERTAIN;
-        (void) error_set(reterr, kind, err, "kafka brokers %s: topic %s: message %zu of %zu: %s%s", p->brokers, m->topic,
-                         i + 1, n, reason, uncertain ? " (it was handed over and may have been stored)" : "");
+        (void) error_set(reterr, kind, err, "kafka brokers %s: topic %s: message %zu of %zu: %s%s", p->brokers,
+                         m->topic, i + 1, n, reason, uncertain ? " (it was handed over and may have been stored)" : "");
         if (reterr && err != -ECANCELED)
                 set_hint(p, slot->error, reterr);
         return err;

@@ -19,11 +19,12 @@ static void lock_keys_done(LockKeys *k) {
 
 static int lock_keys_init(LockKeys *k, const LockIdentity *id, const char *task) {
         static const char *const formats[N_KEYS] = {
-                "%s.loops.%s.task_timeouts", "%s.loops.%s.task_extended_timeouts", "%s.control.%s.run",
-                "%s.control.%s.paused",      "%s.control.epoch",
+                "%s.loops.%s.task_timeouts", "%s.loops.%s.task_extended_timeouts",
+                "%s.control.%s.run",         "%s.control.%s.paused",
+                "%s.control.epoch",
         };
 
-        *k = (LockKeys) { 0 };
+        *k = (LockKeys){ 0 };
         for (size_t i = 0; i < N_KEYS; i++) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -145,7 +146,8 @@ static int parse_take(const redisReply *reply, const LockTask *task, LockTakeRes
                         return 0;
                 }
                 ret->holder = ttl == -1 && ret->outcome != LOCK_PAUSED
-                                      ? str_printf("%s, by a key without a TTL: delete it by hand", str_empty(holder) ? "somebody" : holder)
+                                      ? str_printf("%s, by a key without a TTL: delete it by hand",
+                                                   str_empty(holder) ? "somebody" : holder)
                                       : strdup(holder ?: "");
                 return ret->holder ? 0 : error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         }
@@ -160,10 +162,10 @@ int lock_take(RedisConn *c, const LockIdentity *id, const LockTask *task, const 
         int r;
 
         r = call(c, id, task->task, &lock_script_take, 10,
-                 (const char *const[]) { uuid, run_id, milliseconds(&interval, task->interval_usec),
-                                         milliseconds(&extended, task->extended_ttl_usec), id->host, id->worker,
-                                         id->instance, flags & LOCK_IGNORE_R ? "1" : "0",
-                                         flags & LOCK_IGNORE_PAUSE ? "1" : "0", EPOCH_WAIT_MSEC },
+                 (const char *const[]){ uuid, run_id, milliseconds(&interval, task->interval_usec),
+                                        milliseconds(&extended, task->extended_ttl_usec), id->host, id->worker,
+                                        id->instance, flags & LOCK_IGNORE_R ? "1" : "0",
+                                        flags & LOCK_IGNORE_PAUSE ? "1" : "0", EPOCH_WAIT_MSEC },
                  REDIS_REPLY_ARRAY, token, &p, reterr);
         if (r < 0)
                 return r;
@@ -182,10 +184,10 @@ int lock_renew(RedisConn *c, const LockIdentity *id, const LockTask *task, const
         int r;
 
         r = call(c, id, task->task, &lock_script_renew, 9,
-                 (const char *const[]) { uuid, run_id, milliseconds(&interval, task->interval_usec),
-                                         milliseconds(&extended, task->extended_ttl_usec), id->host, id->worker,
-                                         id->instance, task->original_extended ? "1" : "0",
-                                         number(&started, (uint64_t) started_usec) },
+                 (const char *const[]){ uuid, run_id, milliseconds(&interval, task->interval_usec),
+                                        milliseconds(&extended, task->extended_ttl_usec), id->host, id->worker,
+                                        id->instance, task->original_extended ? "1" : "0",
+                                        number(&started, (uint64_t) started_usec) },
                  REDIS_REPLY_STRING, token, &p, reterr);
         if (r < 0)
                 return r;
@@ -208,7 +210,7 @@ int lock_end(RedisConn *c, const LockIdentity *id, const LockTask *task, const c
         int r;
 
         r = call_integer(c, id, task->task, &lock_script_end, 3,
-                         (const char *const[]) { uuid, result, milliseconds(&interval, task->interval_usec) }, token,
+                         (const char *const[]){ uuid, result, milliseconds(&interval, task->interval_usec) }, token,
                          &ttl, reterr);
         if (r >= 0 && ret_wait_usec)
                 *ret_wait_usec = wait_from_ttl(ttl, task);
@@ -219,7 +221,7 @@ int lock_undo(RedisConn *c, const LockIdentity *id, const LockTask *task, const 
               Error *reterr) {
         long long undone;
 
-        return call_integer(c, id, task->task, &lock_script_undo, 1, (const char *const[]) { uuid }, token, &undone,
+        return call_integer(c, id, task->task, &lock_script_undo, 1, (const char *const[]){ uuid }, token, &undone,
                             reterr);
 }
 
@@ -246,10 +248,10 @@ int lock_pause(RedisConn *c, const LockIdentity *id, const LockTask *task, const
         Number until;
         long long exists;
 
-        return call_integer(c, id, task->task, &lock_script_pause, 4,
-                            (const char *const[]) { who, id->host, reason ?: "",
-                                                    number(&until, until_usec / USEC_PER_MSEC) },
-                            token, &exists, reterr);
+        return call_integer(
+                c, id, task->task, &lock_script_pause, 4,
+                (const char *const[]){ who, id->host, reason ?: "", number(&until, until_usec / USEC_PER_MSEC) }, token,
+                &exists, reterr);
 }
 
 int lock_resume(RedisConn *c, const LockIdentity *id, const LockTask *task, CancelToken *token, bool *ret_was_paused,
@@ -259,7 +261,7 @@ int lock_resume(RedisConn *c, const LockIdentity *id, const LockTask *task, Canc
         int r;
 
         r = call_integer(c, id, task->task, &lock_script_resume, 1,
-                         (const char *const[]) { milliseconds(&interval, task->interval_usec) }, token, &was, reterr);
+                         (const char *const[]){ milliseconds(&interval, task->interval_usec) }, token, &was, reterr);
         if (r >= 0 && ret_was_paused)
                 *ret_was_paused = was == 1;
         return r;
@@ -300,7 +302,8 @@ int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *tasks
         return 0;
 }
 
-static json_t *named(const redisReply *values, const char *const *names, size_t n, size_t first_number, size_t last_number) {
+static json_t *named(const redisReply *values, const char *const *names, size_t n, size_t first_number,
+                     size_t last_number) {
         json_t *object = json_object();
 
         for (size_t i = 0; i < n; i++) {
@@ -315,7 +318,7 @@ static json_t *named(const redisReply *values, const char *const *names, size_t 
 }
 
 static json_t *status_entry(const redisReply *reply) {
-        static const char *const run_names[] = { "host",    "worker",       "instance",    "run_id",
+        static const char *const run_names[] = { "host",    "worker",       "instance",   "run_id",
                                                  "started", "last_success", "last_result" };
         static const char *const paused_names[] = { "who", "host", "reason", "since" };
         const redisReply *run = reply->element[3], *paused = reply->element[4];
@@ -331,9 +334,8 @@ static json_t *status_entry(const redisReply *reply) {
                 (void) json_object_set_new(paused_json, "until",
                                            paused_ttl < 0 ? json_null() : json_integer(now + paused_ttl * 1000));
         }
-        return json_pack("{s:I, s:I, s:o, s:b, s:o, s:o}", "r_ttl_usec",
-                         (json_int_t) (r_ttl < 0 ? 0 : r_ttl * 1000), "e_ttl_usec",
-                         (json_int_t) (e_ttl < 0 ? 0 : e_ttl * 1000), "run",
+        return json_pack("{s:I, s:I, s:o, s:b, s:o, s:o}", "r_ttl_usec", (json_int_t) (r_ttl < 0 ? 0 : r_ttl * 1000),
+                         "e_ttl_usec", (json_int_t) (e_ttl < 0 ? 0 : e_ttl * 1000), "run",
                          named(run, run_names, ELEMENTSOF(run_names), 4, 5), "running",
                          (int) (element_integer(reply, 6) == 1), "holder",
                          str_empty(holder) ? json_null() : json_string(holder), "paused", paused_json);

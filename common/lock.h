@@ -4,8 +4,8 @@
  * RedisConn; the coordinator thread decides when. Keys (S = service_name):
  *   R  S.loops.<task>.task_timeouts            "TIMEOUT NOT EXPIRED"
  *   E  S.loops.<task>.task_extended_timeouts   "TIMEOUT NOT EXPIRED <uuid v4>"
- *      S.control.<task>.run                    hash: host worker instance run_id started r_expires last_success last_result
- *      S.control.<task>.paused                 hash: who host reason since; `until` is the key's TTL
+ *      S.control.<task>.run                    hash: host worker instance run_id started r_expires last_success
+ * last_result S.control.<task>.paused                 hash: who host reason since; `until` is the key's TTL
  *      S.control.epoch                         absent after FLUSHALL
  * A RedisConn is not shared between threads; otherwise no state here. */
 
@@ -30,8 +30,8 @@ typedef struct LockTask {
 
 typedef enum LockOutcome {
         LOCK_TAKEN,
-        LOCK_HELD_R,     /* wait_usec: PTTL of R */
-        LOCK_HELD_E,     /* wait_usec: PTTL of E; the original's counter and error record apply */
+        LOCK_HELD_R, /* wait_usec: PTTL of R */
+        LOCK_HELD_E, /* wait_usec: PTTL of E; the original's counter and error record apply */
         LOCK_PAUSED,
         LOCK_WAIT_EPOCH, /* FLUSHALL was seen: nobody of ours takes a lock for 6 s */
 } LockOutcome;
@@ -40,8 +40,8 @@ typedef struct LockTakeResult {
         LockOutcome outcome;
         uint64_t wait_usec;
         char uuid[UUID_TEXT_SIZE]; /* value of E behind "TIMEOUT NOT EXPIRED " */
-        int64_t started_usec;       /* Redis server time at which it was taken */
-        char *holder;               /* who holds it, from the run hash, or "another service (original?)"; NULL if taken */
+        int64_t started_usec;      /* Redis server time at which it was taken */
+        char *holder; /* who holds it, from the run hash, or "another service (original?)"; NULL if taken */
 } LockTakeResult;
 void lock_take_result_done(LockTakeResult *r);
 
@@ -52,7 +52,8 @@ typedef enum LockRenewOutcome {
 } LockRenewOutcome;
 
 /* Take flags. */
-#define LOCK_IGNORE_R (1u << 0)      /* trigger, run --force: E alone decides; R is set to a full interval if ours or absent */
+#define LOCK_IGNORE_R                                                                                                  \
+        (1u << 0) /* trigger, run --force: E alone decides; R is set to a full interval if ours or absent */
 #define LOCK_IGNORE_PAUSE (1u << 1)
 
 /* `uuid` is made by the caller, so that an acquisition whose reply was lost can be undone by it. All return 0 or
@@ -64,8 +65,8 @@ int lock_renew(RedisConn *c, const LockIdentity *id, const LockTask *task, const
                int64_t started_usec, CancelToken *token, LockRenewOutcome *ret, Error *reterr);
 /* result: "ok", "failed", "cancelled", or "abandoned" (the worker stops before the run completed: R is deleted too);
  * ret_wait_usec: PTTL of R afterwards (0: due now). */
-int lock_end(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid,
-             const char *result, CancelToken *token, uint64_t *ret_wait_usec, Error *reterr);
+int lock_end(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *result,
+             CancelToken *token, uint64_t *ret_wait_usec, Error *reterr);
 /* An acquisition whose reply was lost: deletes E, R and the run hash if they are that UUID's. */
 int lock_undo(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, CancelToken *token,
               Error *reterr);

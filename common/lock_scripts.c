@@ -6,56 +6,58 @@
 /* R belongs to a run of ours when its value matches and it expires at the instant that our last write recorded: the
  * value alone is the same for everybody. While a task is paused, originals must see an R: whatever else shortens or
  * deletes it holds it up again. */
-#define PRELUDE                                                                                               \
-        "local R, E, RUN, PAUSED, EPOCH = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]\n"                      \
-        "local VALUE = 'TIMEOUT NOT EXPIRED'\n"                                                               \
-        "local t = redis.call('TIME')\n"                                                                      \
-        "local now = tonumber(t[1]) * 1000000 + tonumber(t[2])\n"                                             \
-        "local function int(n) return string.format('%.0f', n) end\n"                                         \
-        "local function own_r()\n"                                                                            \
-        "  local expires = tonumber(redis.call('HGET', RUN, 'r_expires') or '')\n"                            \
-        "  if not expires or redis.call('GET', R) ~= VALUE then return false end\n"                           \
-        "  local ttl = redis.call('PTTL', R)\n"                                                               \
-        "  return ttl >= 0 and math.abs(now + ttl * 1000 - expires) <= 5000\n"                                \
-        "end\n"                                                                                               \
-        "local function set_r(usec)\n"                                                                        \
-        "  local msec = math.max(1, math.floor(usec / 1000))\n"                                               \
-        "  redis.call('SET', R, VALUE, 'PX', int(msec))\n"                                                    \
-        "  redis.call('HSET', RUN, 'r_expires', int(now + msec * 1000))\n"                                    \
-        "end\n"                                                                                               \
-        "local function hold()\n"                                                                             \
-        "  local ttl = redis.call('PTTL', R)\n"                                                               \
-        "  if ttl == -2 or (ttl >= 0 and ttl < 30000) then set_r(60000000) end\n"                             \
-        "end\n"                                                                                               \
-        "local function settle_r(left)\n"                                                                     \
-        "  if own_r() then\n"                                                                                 \
-        "    if left >= 1000 then set_r(left) else redis.call('DEL', R) end\n"                                \
-        "  end\n"                                                                                             \
-        "  if redis.call('EXISTS', PAUSED) == 1 then hold() end\n"                                            \
-        "end\n"                                                                                               \
-        "local function remainder(interval_msec)\n"                                                           \
-        "  local started = tonumber(redis.call('HGET', RUN, 'started') or '')\n"                              \
-        "  return (started or 0) + tonumber(interval_msec) * 1000 - now\n"                                    \
-        "end\n"                                                                                               \
-        "local function holder()\n"                                                                           \
-        "  local e = redis.call('GET', E)\n"                                                                  \
-        "  local run = redis.call('HMGET', RUN, 'uuid', 'host', 'worker', 'run_id')\n"                        \
-        "  if e then\n"                                                                                       \
-        "    if run[1] and e == VALUE .. ' ' .. run[1] then\n"                                                \
-        "      return run[2] .. ' (worker ' .. run[3] .. ', run ' .. run[4] .. ')'\n"                         \
-        "    end\n"                                                                                           \
-        "    return 'another service (original?)'\n"                                                          \
-        "  end\n"                                                                                             \
-        "  if redis.call('EXISTS', R) == 0 then return '' end\n"                                              \
-        "  if own_r() then return 'nobody; the interval since the last run by ' .. (run[2] or '?') .. ' is not over' end\n" \
-        "  return 'another service (original?)'\n"                                                            \
+#define PRELUDE                                                                                                        \
+        "local R, E, RUN, PAUSED, EPOCH = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]\n"                               \
+        "local VALUE = 'TIMEOUT NOT EXPIRED'\n"                                                                        \
+        "local t = redis.call('TIME')\n"                                                                               \
+        "local now = tonumber(t[1]) * 1000000 + tonumber(t[2])\n"                                                      \
+        "local function int(n) return string.format('%.0f', n) end\n"                                                  \
+        "local function own_r()\n"                                                                                     \
+        "  local expires = tonumber(redis.call('HGET', RUN, 'r_expires') or '')\n"                                     \
+        "  if not expires or redis.call('GET', R) ~= VALUE then return false end\n"                                    \
+        "  local ttl = redis.call('PTTL', R)\n"                                                                        \
+        "  return ttl >= 0 and math.abs(now + ttl * 1000 - expires) <= 5000\n"                                         \
+        "end\n"                                                                                                        \
+        "local function set_r(usec)\n"                                                                                 \
+        "  local msec = math.max(1, math.floor(usec / 1000))\n"                                                        \
+        "  redis.call('SET', R, VALUE, 'PX', int(msec))\n"                                                             \
+        "  redis.call('HSET', RUN, 'r_expires', int(now + msec * 1000))\n"                                             \
+        "end\n"                                                                                                        \
+        "local function hold()\n"                                                                                      \
+        "  local ttl = redis.call('PTTL', R)\n"                                                                        \
+        "  if ttl == -2 or (ttl >= 0 and ttl < 30000) then set_r(60000000) end\n"                                      \
+        "end\n"                                                                                                        \
+        "local function settle_r(left)\n"                                                                              \
+        "  if own_r() then\n"                                                                                          \
+        "    if left >= 1000 then set_r(left) else redis.call('DEL', R) end\n"                                         \
+        "  end\n"                                                                                                      \
+        "  if redis.call('EXISTS', PAUSED) == 1 then hold() end\n"                                                     \
+        "end\n"                                                                                                        \
+        "local function remainder(interval_msec)\n"                                                                    \
+        "  local started = tonumber(redis.call('HGET', RUN, 'started') or '')\n"                                       \
+        "  return (started or 0) + tonumber(interval_msec) * 1000 - now\n"                                             \
+        "end\n"                                                                                                        \
+        "local function holder()\n"                                                                                    \
+        "  local e = redis.call('GET', E)\n"                                                                           \
+        "  local run = redis.call('HMGET', RUN, 'uuid', 'host', 'worker', 'run_id')\n"                                 \
+        "  if e then\n"                                                                                                \
+        "    if run[1] and e == VALUE .. ' ' .. run[1] then\n"                                                         \
+        "      return run[2] .. ' (worker ' .. run[3] .. ', run ' .. run[4] .. ')'\n"                                  \
+        "    end\n"                                                                                                    \
+        "    return 'another service (original?)'\n"                                                                   \
+        "  end\n"                                                                                                      \
+        "  if redis.call('EXISTS', R) == 0 then return '' end\n"                                                       \
+        "  if own_r() then return 'nobody; the interval since the last run by ' .. (run[2] or '?') .. ' is not over' " \
+        "end\n"                                                                                                        \
+        "  return 'another service (original?)'\n"                                                                     \
         "end\n"
 
 /* ARGV: uuid, run_id, interval ms, extended ms, host, worker, instance, ignore R, ignore pause, epoch wait ms */
 const RedisScript lock_script_take = {
         "lock.take",
         PRELUDE
-        "if ARGV[9] == '0' and redis.call('EXISTS', PAUSED) == 1 then return {'paused', redis.call('PTTL', PAUSED), '', ''} end\n"
+        "if ARGV[9] == '0' and redis.call('EXISTS', PAUSED) == 1 then return {'paused', redis.call('PTTL', PAUSED), "
+        "'', ''} end\n"
         "local epoch = tonumber(redis.call('GET', EPOCH) or '')\n"
         "if not epoch then\n"
         "  redis.call('SET', EPOCH, int(now))\n"
@@ -80,112 +82,105 @@ const RedisScript lock_script_take = {
 /* ARGV: uuid, run_id, interval ms, extended ms, host, worker, instance, original has E, started */
 const RedisScript lock_script_renew = {
         "lock.renew",
-        PRELUDE
-        "local mine = VALUE .. ' ' .. ARGV[1]\n"
-        "if redis.call('EXISTS', EPOCH) == 0 then redis.call('SET', EPOCH, int(now)) end\n"
-        "local e = redis.call('GET', E)\n"
-        "if e and e ~= mine then return 'lost' end\n"
-        "local uuid = redis.call('HGET', RUN, 'uuid')\n"
-        /* the run was ended before this renewal arrived (over another connection) */
-        "if not uuid and redis.call('HGET', RUN, 'started') == ARGV[9] then return 'lost' end\n"
-        "local same = uuid == ARGV[1]\n"
-        "local free = redis.call('EXISTS', R) == 0\n"
-        "local ours = not free and same and own_r()\n"
-        "if not free and not ours and ARGV[8] == '0' then return 'lost' end\n"
-        "redis.call('SET', E, mine, 'PX', ARGV[4])\n"
-        "redis.call('HSET', RUN, 'uuid', ARGV[1], 'run_id', ARGV[2], 'host', ARGV[5], 'worker', ARGV[6],\n"
-        "           'instance', ARGV[7], 'started', ARGV[9])\n"
-        "if free or ours then\n"
-        "  set_r(tonumber(ARGV[3]) * 1000)\n"
-        "  return 'renewed'\n"
-        "end\n"
-        "redis.call('HDEL', RUN, 'r_expires')\n"
-        "return 'foreign'\n",
+        PRELUDE "local mine = VALUE .. ' ' .. ARGV[1]\n"
+                "if redis.call('EXISTS', EPOCH) == 0 then redis.call('SET', EPOCH, int(now)) end\n"
+                "local e = redis.call('GET', E)\n"
+                "if e and e ~= mine then return 'lost' end\n"
+                "local uuid = redis.call('HGET', RUN, 'uuid')\n"
+                /* the run was ended before this renewal arrived (over another connection) */
+                "if not uuid and redis.call('HGET', RUN, 'started') == ARGV[9] then return 'lost' end\n"
+                "local same = uuid == ARGV[1]\n"
+                "local free = redis.call('EXISTS', R) == 0\n"
+                "local ours = not free and same and own_r()\n"
+                "if not free and not ours and ARGV[8] == '0' then return 'lost' end\n"
+                "redis.call('SET', E, mine, 'PX', ARGV[4])\n"
+                "redis.call('HSET', RUN, 'uuid', ARGV[1], 'run_id', ARGV[2], 'host', ARGV[5], 'worker', ARGV[6],\n"
+                "           'instance', ARGV[7], 'started', ARGV[9])\n"
+                "if free or ours then\n"
+                "  set_r(tonumber(ARGV[3]) * 1000)\n"
+                "  return 'renewed'\n"
+                "end\n"
+                "redis.call('HDEL', RUN, 'r_expires')\n"
+                "return 'foreign'\n",
 };
 
 /* ARGV: uuid, result, interval ms */
 const RedisScript lock_script_end = {
         "lock.end",
-        PRELUDE
-        "if redis.call('GET', E) == VALUE .. ' ' .. ARGV[1] then redis.call('DEL', E) end\n"
-        "if redis.call('HGET', RUN, 'uuid') == ARGV[1] then\n"
-        "  redis.call('HSET', RUN, 'last_result', ARGV[2])\n"
-        "  if ARGV[2] == 'ok' then redis.call('HSET', RUN, 'last_success', int(now)) end\n"
-        "  redis.call('HDEL', RUN, 'uuid', 'instance')\n"
-        /* a run that was given up leaves the period to whoever takes the task next */
-        "  settle_r(ARGV[2] == 'abandoned' and 0 or remainder(ARGV[3]))\n"
-        "end\n"
-        "return redis.call('PTTL', R)\n",
+        PRELUDE "if redis.call('GET', E) == VALUE .. ' ' .. ARGV[1] then redis.call('DEL', E) end\n"
+                "if redis.call('HGET', RUN, 'uuid') == ARGV[1] then\n"
+                "  redis.call('HSET', RUN, 'last_result', ARGV[2])\n"
+                "  if ARGV[2] == 'ok' then redis.call('HSET', RUN, 'last_success', int(now)) end\n"
+                "  redis.call('HDEL', RUN, 'uuid', 'instance')\n"
+                /* a run that was given up leaves the period to whoever takes the task next */
+                "  settle_r(ARGV[2] == 'abandoned' and 0 or remainder(ARGV[3]))\n"
+                "end\n"
+                "return redis.call('PTTL', R)\n",
 };
 
 /* ARGV: uuid */
 const RedisScript lock_script_undo = {
         "lock.undo",
-        PRELUDE
-        "if redis.call('GET', E) == VALUE .. ' ' .. ARGV[1] then redis.call('DEL', E) end\n"
-        "if redis.call('HGET', RUN, 'uuid') ~= ARGV[1] then\n"
-        "  redis.call('HSET', RUN, 'undone', ARGV[1])\n"
-        "  return 0\n"
-        "end\n"
-        "settle_r(0)\n"
-        "redis.call('HDEL', RUN, 'uuid', 'instance')\n"
-        "return 1\n",
+        PRELUDE "if redis.call('GET', E) == VALUE .. ' ' .. ARGV[1] then redis.call('DEL', E) end\n"
+                "if redis.call('HGET', RUN, 'uuid') ~= ARGV[1] then\n"
+                "  redis.call('HSET', RUN, 'undone', ARGV[1])\n"
+                "  return 0\n"
+                "end\n"
+                "settle_r(0)\n"
+                "redis.call('HDEL', RUN, 'uuid', 'instance')\n"
+                "return 1\n",
 };
 
 /* ARGV: interval ms, dead instances … */
 const RedisScript lock_script_clear_dead = {
         "lock.clear_dead",
-        PRELUDE
-        "local run = redis.call('HMGET', RUN, 'instance', 'uuid')\n"
-        "if not run[1] then return 0 end\n"
-        "for i = 2, #ARGV do\n"
-        "  if ARGV[i] == run[1] then\n"
-        "    if run[2] and redis.call('GET', E) == VALUE .. ' ' .. run[2] then redis.call('DEL', E) end\n"
-        "    settle_r(remainder(ARGV[1]))\n"
-        "    redis.call('HSET', RUN, 'last_result', 'died')\n"
-        "    redis.call('HDEL', RUN, 'uuid', 'instance')\n"
-        "    return 1\n"
-        "  end\n"
-        "end\n"
-        "return 0\n",
+        PRELUDE "local run = redis.call('HMGET', RUN, 'instance', 'uuid')\n"
+                "if not run[1] then return 0 end\n"
+                "for i = 2, #ARGV do\n"
+                "  if ARGV[i] == run[1] then\n"
+                "    if run[2] and redis.call('GET', E) == VALUE .. ' ' .. run[2] then redis.call('DEL', E) end\n"
+                "    settle_r(remainder(ARGV[1]))\n"
+                "    redis.call('HSET', RUN, 'last_result', 'died')\n"
+                "    redis.call('HDEL', RUN, 'uuid', 'instance')\n"
+                "    return 1\n"
+                "  end\n"
+                "end\n"
+                "return 0\n",
 };
 
 /* ARGV: who, host, reason, until ms or 0 */
 const RedisScript lock_script_pause = {
         "lock.pause",
-        PRELUDE
-        "redis.call('DEL', PAUSED)\n"
-        "redis.call('HSET', PAUSED, 'who', ARGV[1], 'host', ARGV[2], 'reason', ARGV[3], 'since', int(now))\n"
-        "if ARGV[4] ~= '0' then redis.call('PEXPIREAT', PAUSED, ARGV[4]) end\n"
-        "hold()\n"
-        "return redis.call('EXISTS', PAUSED)\n",
+        PRELUDE "redis.call('DEL', PAUSED)\n"
+                "redis.call('HSET', PAUSED, 'who', ARGV[1], 'host', ARGV[2], 'reason', ARGV[3], 'since', int(now))\n"
+                "if ARGV[4] ~= '0' then redis.call('PEXPIREAT', PAUSED, ARGV[4]) end\n"
+                "hold()\n"
+                "return redis.call('EXISTS', PAUSED)\n",
 };
 
 /* ARGV: interval ms */
 const RedisScript lock_script_resume = {
         "lock.resume",
-        PRELUDE
-        "local was = redis.call('DEL', PAUSED)\n"
-        /* a run that still holds E keeps its R */
-        "local uuid = redis.call('HGET', RUN, 'uuid')\n"
-        "local runs = uuid and redis.call('GET', E) == VALUE .. ' ' .. uuid\n"
-        "if was == 1 and not runs then settle_r(remainder(ARGV[1])) end\n"
-        "return was\n",
+        PRELUDE "local was = redis.call('DEL', PAUSED)\n"
+                /* a run that still holds E keeps its R */
+                "local uuid = redis.call('HGET', RUN, 'uuid')\n"
+                "local runs = uuid and redis.call('GET', E) == VALUE .. ' ' .. uuid\n"
+                "if was == 1 and not runs then settle_r(remainder(ARGV[1])) end\n"
+                "return was\n",
 };
 
 const RedisScript lock_script_keep_paused = {
         "lock.keep_paused",
-        PRELUDE
-        "if redis.call('EXISTS', PAUSED) == 0 then return false end\n"
-        "hold()\n"
-        "return redis.call('HMGET', PAUSED, 'who', 'host', 'reason')\n",
+        PRELUDE "if redis.call('EXISTS', PAUSED) == 0 then return false end\n"
+                "hold()\n"
+                "return redis.call('HMGET', PAUSED, 'who', 'host', 'reason')\n",
 };
 
 const RedisScript lock_script_status = {
         "lock.status",
-        PRELUDE
-        "return {redis.call('PTTL', R), redis.call('PTTL', E), holder(),\n"
-        "        redis.call('HMGET', RUN, 'host', 'worker', 'instance', 'run_id', 'started', 'last_success', 'last_result'),\n"
-        "        redis.call('HMGET', PAUSED, 'who', 'host', 'reason', 'since'), redis.call('PTTL', PAUSED),\n"
-        "        redis.call('HEXISTS', RUN, 'uuid'), int(now)}\n",
+        PRELUDE "return {redis.call('PTTL', R), redis.call('PTTL', E), holder(),\n"
+                "        redis.call('HMGET', RUN, 'host', 'worker', 'instance', 'run_id', 'started', 'last_success', "
+                "'last_result'),\n"
+                "        redis.call('HMGET', PAUSED, 'who', 'host', 'reason', 'since'), redis.call('PTTL', PAUSED),\n"
+                "        redis.call('HEXISTS', RUN, 'uuid'), int(now)}\n",
 };

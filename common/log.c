@@ -2,7 +2,8 @@
  *
  * A record never holds the process for ever and is never lost without a word. When the reader of our pipe stops, one
  * record waits LOG_WRITE_PATIENCE_MSEC for it (a frozen log shipper must not freeze the locks of a fleet); then it and
- * those after it are dropped and counted without waiting, until a record that says how many are missing gets through. */
+ * those after it are dropped and counted without waiting, until a record that says how many are missing gets through.
+ */
 
 #include <limits.h>
 #include <poll.h>
@@ -175,11 +176,19 @@ static void write_dropped(void) {
                 return;
         (void) snprintf(message, sizeof(message), "%llu log records were lost because nobody read them",
                         (unsigned long long) n);
-        write_target(&(LogRecord) {
-                .level = LOG_LEVEL_WARNING, .at = "log#write", .message = message, .fields = &field, .n_fields = 1,
-                .identifier = identifier, .family = identity_family, .worker = identity_worker,
-                .usec = clock_realtime_usec(),
-        }, 0);
+        write_target(
+                &(LogRecord){
+                        .level = LOG_LEVEL_WARNING,
+                        .at = "log#write",
+                        .message = message,
+                        .fields = &field,
+                        .n_fields = 1,
+                        .identifier = identifier,
+                        .family = identity_family,
+                        .worker = identity_worker,
+                        .usec = clock_realtime_usec(),
+                },
+                0);
         /* The notice itself may be lost too; it counts for none, the records it spoke of do. */
         if (atomic_load(&dropped) > 0)
                 atomic_store(&dropped, n);
@@ -197,11 +206,20 @@ void log_write(LogLevel level, const char *message_id, const char *at, const Log
         if (atomic_load(&dropped) > 0)
                 (void) atomic_fetch_add(&dropped, 1);
         else
-                write_target(&(LogRecord) {
-                        .level = level, .message_id = message_id, .at = at, .message = message,
-                        .fields = fields, .n_fields = n_fields, .identifier = identifier,
-                        .family = identity_family, .worker = identity_worker, .usec = clock_realtime_usec(),
-                }, LOG_WRITE_PATIENCE_MSEC);
+                write_target(
+                        &(LogRecord){
+                                .level = level,
+                                .message_id = message_id,
+                                .at = at,
+                                .message = message,
+                                .fields = fields,
+                                .n_fields = n_fields,
+                                .identifier = identifier,
+                                .family = identity_family,
+                                .worker = identity_worker,
+                                .usec = clock_realtime_usec(),
+                        },
+                        LOG_WRITE_PATIENCE_MSEC);
         (void) pthread_mutex_unlock(&mutex);
         errno = saved_errno;
 }

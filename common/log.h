@@ -10,14 +10,14 @@
 #include "common/util.h"
 
 typedef enum LogLevel { /* syslog(3) numbers */
-        LOG_LEVEL_EMERG,
-        LOG_LEVEL_ALERT,
-        LOG_LEVEL_CRIT,
-        LOG_LEVEL_ERROR,
-        LOG_LEVEL_WARNING,
-        LOG_LEVEL_NOTICE,
-        LOG_LEVEL_INFO,
-        LOG_LEVEL_DEBUG,
+                        LOG_LEVEL_EMERG,
+                        LOG_LEVEL_ALERT,
+                        LOG_LEVEL_CRIT,
+                        LOG_LEVEL_ERROR,
+                        LOG_LEVEL_WARNING,
+                        LOG_LEVEL_NOTICE,
+                        LOG_LEVEL_INFO,
+                        LOG_LEVEL_DEBUG,
 } LogLevel;
 
 typedef enum LogFieldType { LOG_FIELD_STRING, LOG_FIELD_INT, LOG_FIELD_JSON } LogFieldType;
@@ -32,15 +32,15 @@ typedef struct LogField {
         int64_t number;
 } LogField;
 
-#define LOG_STRING(journal_, json_, value_)                                                                  \
-        ((LogField) { .journal = (journal_), .json = (json_), .type = LOG_FIELD_STRING, .string = (value_) })
-#define LOG_INT(journal_, json_, value_)                                                                     \
-        ((LogField) { .journal = (journal_), .json = (json_), .type = LOG_FIELD_INT, .number = (value_) })
-#define LOG_JSON(journal_, json_, value_)                                                                    \
-        ((LogField) { .journal = (journal_), .json = (json_), .type = LOG_FIELD_JSON, .string = (value_) })
+#define LOG_STRING(journal_, json_, value_)                                                                            \
+        ((LogField){ .journal = (journal_), .json = (json_), .type = LOG_FIELD_STRING, .string = (value_) })
+#define LOG_INT(journal_, json_, value_)                                                                               \
+        ((LogField){ .journal = (journal_), .json = (json_), .type = LOG_FIELD_INT, .number = (value_) })
+#define LOG_JSON(journal_, json_, value_)                                                                              \
+        ((LogField){ .journal = (journal_), .json = (json_), .type = LOG_FIELD_JSON, .string = (value_) })
 
 typedef enum LogTarget {
-        LOG_TARGET_AUTO,    /* the journal if stderr is its stream, else JSON lines */
+        LOG_TARGET_AUTO, /* the journal if stderr is its stream, else JSON lines */
         LOG_TARGET_JOURNAL,
         LOG_TARGET_JSON,    /* stdout */
         LOG_TARGET_CONSOLE, /* for people on stderr: "12:00:01 warning market: text" (dev, run, command line) */

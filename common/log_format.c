@@ -42,10 +42,10 @@ bool log_format_json(const LogRecord *record, Buffer *b) {
         pairs = calloc(record->n_fields + 4, sizeof(*pairs));
         if (!pairs)
                 return false;
-        pairs[n++] = (Pair) { .key = "at", .text = record->at ? record->at : "" };
-        pairs[n++] = (Pair) { .key = "level", .text = log_level_to_string(record->level) };
-        pairs[n++] = (Pair) { .key = "message", .text = record->message };
-        pairs[n++] = (Pair) { .key = "timestamp", .text = format_iso_msec(record->usec, timestamp) };
+        pairs[n++] = (Pair){ .key = "at", .text = record->at ? record->at : "" };
+        pairs[n++] = (Pair){ .key = "level", .text = log_level_to_string(record->level) };
+        pairs[n++] = (Pair){ .key = "message", .text = record->message };
+        pairs[n++] = (Pair){ .key = "timestamp", .text = format_iso_msec(record->usec, timestamp) };
         for (size_t i = 0; i < record->n_fields; i++) {
                 const LogField *f = &record->fields[i];
                 bool taken = !f->json || !field_is_set(f);
@@ -54,7 +54,7 @@ bool log_format_json(const LogRecord *record, Buffer *b) {
                 for (size_t j = 0; j < n && !taken; j++)
                         taken = str_eq(pairs[j].key, f->json);
                 if (!taken)
-                        pairs[n++] = (Pair) { .key = f->json, .field = f };
+                        pairs[n++] = (Pair){ .key = f->json, .field = f };
         }
         qsort(pairs, n, sizeof(*pairs), pair_compare);
         for (size_t i = 0; i < n; i++) {
@@ -108,7 +108,7 @@ bool log_format_journal(const LogRecord *record, Buffer *b, struct iovec *iov, s
                 return false;
         offsets[n] = b->length;
         for (size_t i = 0; i < n; i++)
-                iov[i] = (struct iovec) { b->data + offsets[i], offsets[i + 1] - offsets[i] };
+                iov[i] = (struct iovec){ b->data + offsets[i], offsets[i + 1] - offsets[i] };
         *ret_n = n;
         return true;
 }

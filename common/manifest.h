@@ -14,7 +14,7 @@ typedef enum SettingType {
         SETTING_SIZE,     /* "64 MiB"; bytes */
         SETTING_URL,
         SETTING_PATH,
-        SETTING_ENUM,     /* one of `choices` */
+        SETTING_ENUM, /* one of `choices` */
 } SettingType;
 
 typedef enum SettingFlags {
@@ -32,37 +32,37 @@ typedef enum SettingEnvUnit {
 } SettingEnvUnit;
 
 typedef struct SettingSpec {
-        const char *name;     /* dotted; relative to the family for family rows. NULL ends a table */
+        const char *name; /* dotted; relative to the family for family rows. NULL ends a table */
         SettingType type;
-        const char *fallback; /* default, as written in a file ("30 s", "2", "true"); NULL: unset */
+        const char *fallback;  /* default, as written in a file ("30 s", "2", "true"); NULL: unset */
         const char *min, *max; /* as written in a file; NULL: the type's own limits */
-        const char *env;      /* the original's variable, or NULL */
+        const char *env;       /* the original's variable, or NULL */
         SettingEnvUnit env_unit;
         unsigned flags;
-        const char *choices;  /* SETTING_ENUM: "a|b|c" */
-        const char *help;     /* one or two sentences for man page and example file */
+        const char *choices; /* SETTING_ENUM: "a|b|c" */
+        const char *help;    /* one or two sentences for man page and example file */
 } SettingSpec;
 
 typedef enum TaskClass { TASK_SHORT, TASK_LONG } TaskClass;
 
 typedef struct TaskSpec {
-        const char *name;          /* as in Redis keys and metrics. NULL ends a table */
+        const char *name; /* as in Redis keys and metrics. NULL ends a table */
         TaskClass class;
-        const char *enabled_env;   /* NULL: the original has none */
+        const char *enabled_env; /* NULL: the original has none */
         bool enabled;
         const char *interval_env;
-        const char *interval;      /* default, "30 s" */
+        const char *interval;       /* default, "30 s" */
         const char *multiplier_env; /* NULL: the original takes no extended lock */
-        int multiplier;            /* 0: none in the original; ours is then 60 s */
+        int multiplier;             /* 0: none in the original; ours is then 60 s */
         const char *help;
 } TaskSpec;
 
 typedef struct FamilyManifest {
         const char *name;
         const char *help;
-        const TaskSpec *tasks;        /* alphabetical */
-        const SettingSpec *settings;  /* family rows; may be NULL */
-        const char *const *secrets;   /* full names of secret rows that its workers get; NULL-terminated, or NULL */
+        const TaskSpec *tasks;       /* alphabetical */
+        const SettingSpec *settings; /* family rows; may be NULL */
+        const char *const *secrets;  /* full names of secret rows that its workers get; NULL-terminated, or NULL */
 } FamilyManifest;
 
 /* TTL of the extended lock, in usec: interval * multiplier, or 60 s without one (design, section 5). */

@@ -20,32 +20,37 @@ static const SqlStatement inspect = {
         "migrate_inspect",
         "WITH own AS (\n"
         "    SELECT c.relname::text AS name FROM pg_class c\n"
-        "    WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')\n"
+        "    WHERE c.relnamespace = to_regnamespace(quote_ident(current_schema())) AND c.relkind IN ('r', 'p', 'v', "
+        "'m', 'f')\n"
         "        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid\n"
         "                                                  AND d.deptype = 'e'))\n"
         "SELECT current_schema(),\n"
         "    EXISTS (SELECT FROM own WHERE name = 'knex_migrations'),\n"
         "    EXISTS (SELECT FROM own WHERE name = 'knex_migrations_lock'),\n"
         "    EXISTS (SELECT FROM own WHERE name = 'roundtable_migrations'),\n"
-        "    count(*) FILTER (WHERE name NOT IN ('knex_migrations', 'knex_migrations_lock', 'roundtable_migrations')),\n"
+        "    count(*) FILTER (WHERE name NOT IN ('knex_migrations', 'knex_migrations_lock', "
+        "'roundtable_migrations')),\n"
         "    array_to_string((array_agg(name ORDER BY name COLLATE \"C\") FILTER (WHERE name NOT IN\n"
         "        ('knex_migrations', 'knex_migrations_lock', 'roundtable_migrations')))[1:5], ', ')\n"
         "FROM own",
 };
 static const SqlStatement read_original = { "migrate_read_original", "SELECT name FROM knex_migrations ORDER BY id" };
-static const SqlStatement read_ours = { "migrate_read_ours", "SELECT version, name FROM roundtable_migrations ORDER BY version" };
+static const SqlStatement read_ours = { "migrate_read_ours",
+                                        "SELECT version, name FROM roundtable_migrations ORDER BY version" };
 /* waits for an original that is migrating in a transaction at this moment */
 static const SqlStatement read_lock = { "migrate_read_lock",
                                         "SELECT is_locked FROM knex_migrations_lock ORDER BY index FOR UPDATE" };
 static const SqlStatement set_lock = { "migrate_set_lock", "UPDATE knex_migrations_lock SET is_locked = 1" };
 static const SqlStatement clear_lock = { "migrate_clear_lock", "UPDATE knex_migrations_lock SET is_locked = 0" };
-static const SqlStatement drop_empty_bookkeeping = { "migrate_drop_empty", "DROP TABLE IF EXISTS knex_migrations, knex_migrations_lock" };
+static const SqlStatement drop_empty_bookkeeping = { "migrate_drop_empty",
+                                                     "DROP TABLE IF EXISTS knex_migrations, knex_migrations_lock" };
 static const SqlStatement make_ours = {
         "migrate_make_ours",
         "CREATE TABLE IF NOT EXISTS roundtable_migrations (version integer PRIMARY KEY, name text NOT NULL,\n"
         "    applied_at timestamp with time zone NOT NULL DEFAULT now())",
 };
-static const SqlStatement record = { "migrate_record", "INSERT INTO roundtable_migrations (version, name) VALUES ($1, $2)" };
+static const SqlStatement record = { "migrate_record",
+                                     "INSERT INTO roundtable_migrations (version, name) VALUES ($1, $2)" };
 
 typedef struct Migration {
         PgConn *conn;
@@ -169,8 +174,10 @@ static int look_at_names(Migration *m) {
                               -EBADMSG, "%zu migrations in knex_migrations are unknown to this program: %s", n_unknown,
                               list_text(&unknown, n_unknown));
         if (m->n_names > 0 && n_missing > 0)
-                return refuse(m, "finish the migration with the original tool, or start from an empty database", -EBADMSG,
-                              "the database is migrated in part: %d of %d migrations of the original are recorded; missing: %s",
+                return refuse(m, "finish the migration with the original tool, or start from an empty database",
+                              -EBADMSG,
+                              "the database is migrated in part: %d of %d migrations of the original are recorded; "
+                              "missing: %s",
                               MIGRATE_ORIGINAL_COUNT - (int) n_missing, MIGRATE_ORIGINAL_COUNT,
                               list_text(&missing, n_missing));
         return 0;
@@ -191,7 +198,8 @@ static int newest_known(void) {
         return newest;
 }
 
-/* What is recorded must be a beginning of our list. On a database of the original the baseline itself is not recorded. */
+/* What is recorded must be a beginning of our list. On a database of the original the baseline itself is not recorded.
+ */
 static int look_at_ours(Migration *m) {
         _cleanup_pg_result_ PGresult *result = NULL;
         int r, expected;
@@ -210,13 +218,15 @@ static int look_at_ours(Migration *m) {
                 const SqlMigration *s = find_migration(version);
 
                 if (!s && version > newest_known())
-                        return refuse(m, "upgrade roundtable on this host", -EBADMSG,
-                                      "the database is newer than this program: it has migration %d (%s), the newest known "
-                                      "is %d", version, PQgetvalue(result, i, 1), newest_known());
+                        return refuse(
+                                m, "upgrade roundtable on this host", -EBADMSG,
+                                "the database is newer than this program: it has migration %d (%s), the newest known "
+                                "is %d",
+                                version, PQgetvalue(result, i, 1), newest_known());
                 if (!s || version != expected || !str_eq(s->name, PQgetvalue(result, i, 1)))
                         return refuse(m, "restore the database, or compare roundtable_migrations with sql/migrations",
-                                      -EBADMSG, "roundtable_migrations records %d (%s) where %d (%s) is expected", version,
-                                      PQgetvalue(result, i, 1), expected,
+                                      -EBADMSG, "roundtable_migrations records %d (%s) where %d (%s) is expected",
+                                      version, PQgetvalue(result, i, 1), expected,
                                       find_migration(expected) ? find_migration(expected)->name : "nothing");
                 m->version = version;
         }
@@ -227,9 +237,11 @@ static int look_at_ours(Migration *m) {
 static int judge(Migration *m) {
         if (m->version > 0 || m->n_names > 0) {
                 if (m->n_names == 0)
-                        return refuse(m, "restore the database, or start from an empty one", -EBADMSG,
-                                      "roundtable_migrations records version %d, but knex_migrations is empty: the original "
-                                      "tool rolled back, or the tables were cleared", m->version);
+                        return refuse(
+                                m, "restore the database, or start from an empty one", -EBADMSG,
+                                "roundtable_migrations records version %d, but knex_migrations is empty: the original "
+                                "tool rolled back, or the tables were cleared",
+                                m->version);
                 if (m->n_others == 0)
                         return refuse(m, "restore the database, or start from an empty one", -EBADMSG,
                                       "the database is recorded as migrated, but has no tables");
@@ -238,9 +250,10 @@ static int judge(Migration *m) {
                 return 0;
         }
         if (m->n_others > 0)
-                return refuse(m, "point database.name (DB_NAME) at an empty database or at the indexer's", -EBADMSG,
-                              "the database is not the indexer's: it has %lu tables and views that no migration made: %s%s",
-                              m->n_others, m->others, m->n_others > 5 ? ", …" : "");
+                return refuse(
+                        m, "point database.name (DB_NAME) at an empty database or at the indexer's", -EBADMSG,
+                        "the database is not the indexer's: it has %lu tables and views that no migration made: %s%s",
+                        m->n_others, m->others, m->n_others > 5 ? ", …" : "");
         if (m->has_ours)
                 return refuse(m, "drop table roundtable_migrations, or start from an empty database", -EBADMSG,
                               "roundtable_migrations is there and empty");

@@ -43,8 +43,8 @@ PgTarget *pg_target_new(PgServer server, const char *host, int port, const char 
                 if (!t->password)
                         return NULL;
         }
-        /* With a CA file, also one of $PGSSLROOTCERT or of the home directory, libpq's "require" would verify after all;
-         * it ignores one that does not exist. */
+        /* With a CA file, also one of $PGSSLROOTCERT or of the home directory, libpq's "require" would verify after
+         * all; it ignores one that does not exist. */
         if (str_eq(sslmode, "no-verify"))
                 root_cert = "/nonexistent";
         if (!str_empty(root_cert)) {

@@ -118,8 +118,8 @@ static int open_any(const PgTarget *t, CancelToken *token, PGconn **ret, Error *
                 int ended = cancel_token_check(token);
 
                 if (ended < 0)
-                        return error_set(reterr, ERROR_CANCELED, ended, "%s: while resolving the host name: %s", t->label,
-                                         cancel_reason_to_string(cancel_token_reason(token)));
+                        return error_set(reterr, ERROR_CANCELED, ended, "%s: while resolving the host name: %s",
+                                         t->label, cancel_reason_to_string(cancel_token_reason(token)));
                 (void) error_set(reterr, ERROR_RETRY, r, "%s: cannot connect: %s", t->label,
                                  error.text ? error.text : "the host name was not resolved in time");
                 error_set_hint(reterr, "check database.host (DB_HOSTNAME) and the name servers");
@@ -186,9 +186,10 @@ static int set_up_session(PgConn *c, const char *application_name, uint64_t stat
                 PgWait wait = pg_wait_for(token, PG_CONNECT_TIMEOUT_USEC);
                 int r;
 
-                (void) buffer_append_string(&b, "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';"
-                                                " SET bytea_output = 'hex';"
-                                                " SET idle_in_transaction_session_timeout = '60s';");
+                (void) buffer_append_string(
+                        &b, "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';"
+                            " SET bytea_output = 'hex';"
+                            " SET idle_in_transaction_session_timeout = '60s';");
                 if (check_interval)
                         (void) buffer_append_string(&b, " SET client_connection_check_interval = '10s';");
                 r = session_names(c, application_name, statement_timeout_usec, &b);
@@ -227,7 +228,8 @@ int pg_conn_connect(const PgTarget *target, const char *application_name, uint64
         if (r < 0)
                 return r;
         if (PQsetnonblocking(c->pg, 1) != 0)
-                return error_set(reterr, ERROR_RETRY, -EIO, "%s: cannot make the connection non-blocking", target->label);
+                return error_set(reterr, ERROR_RETRY, -EIO, "%s: cannot make the connection non-blocking",
+                                 target->label);
         r = set_up_session(c, application_name, statement_timeout_usec, token, reterr);
         if (r < 0)
                 return r;

@@ -122,7 +122,8 @@ int pg_error_from_connect(const PgTarget *target, const char *message, bool had_
         if (strstr(message, "no password supplied") || strstr(message, "password authentication failed")) {
                 r = error_set(reterr, ERROR_NEVER, -EACCES, "%s: cannot connect as %s: %s", target->label, target->user,
                               line);
-                error_set_hint(reterr, had_password ? "check database.password" : "set database.password (DB_PASSWORD)");
+                error_set_hint(reterr,
+                               had_password ? "check database.password" : "set database.password (DB_PASSWORD)");
                 return r;
         }
         if (strstr(message, "SSL") || strstr(message, "certificate")) {

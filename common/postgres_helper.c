@@ -72,7 +72,7 @@ int pg_helper_start(void (*run)(void *data), void (*free_data)(void *data), void
                 free_data(data);
                 return -ENOMEM;
         }
-        *h = (PgHelper) { .refs = 1, .run = run, .free_data = free_data, .data = data };
+        *h = (PgHelper){ .refs = 1, .run = run, .free_data = free_data, .data = data };
         h->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (h->fd < 0) {
                 r = -errno;

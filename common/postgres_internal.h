@@ -37,9 +37,9 @@ struct PgConn {
         uint64_t statement_timeout_usec; /* what the session has; 0: none */
         uint64_t round_trips;
         bool broken;
-        bool answered;  /* the server answered since the connection was borrowed */
-        bool lost;      /* broken because the server went away or did not answer: news for the state callback */
-        char *copy;     /* name of the running COPY, or NULL */
+        bool answered; /* the server answered since the connection was borrowed */
+        bool lost;     /* broken because the server went away or did not answer: news for the state callback */
+        char *copy;    /* name of the running COPY, or NULL */
         bool copy_in_transaction;
         Buffer copy_data;
         uint64_t idle_since_usec; /* while in the pool */
@@ -51,7 +51,7 @@ typedef struct PgWait {
         CancelToken *token;
         uint64_t until_usec;
 } PgWait;
-#define PG_WAIT_TOKEN(t) ((PgWait) { .token = (t), .until_usec = USEC_INFINITY })
+#define PG_WAIT_TOKEN(t) ((PgWait){ .token = (t), .until_usec = USEC_INFINITY })
 PgWait pg_wait_for(CancelToken *token, uint64_t usec);
 /* Revents (> 0), -ECANCELED or -ETIMEDOUT (the token), -ETIME (our instant), or another -errno. */
 int pg_wait_socket(PGconn *pg, short events, const PgWait *wait);

@@ -12,9 +12,9 @@
 typedef struct Side {
         PgTarget *target; /* NULL: this server is not used */
         int places_fd;
-        PgConn *idle;   /* most recently used first */
+        PgConn *idle; /* most recently used first */
         size_t n_idle;
-        size_t n_open;  /* idle and borrowed */
+        size_t n_open; /* idle and borrowed */
 } Side;
 
 struct PgPool {
@@ -47,8 +47,8 @@ int pg_pool_new_targets(PgTarget *primary, PgTarget *replica, const char *family
         p->acquire_timeout_usec = acquire_timeout_usec;
         p->on_state = on_state;
         p->userdata = userdata;
-        p->sides[PG_PRIMARY] = (Side) { .target = primary, .places_fd = -EBADF };
-        p->sides[PG_REPLICA] = (Side) { .target = replica, .places_fd = -EBADF };
+        p->sides[PG_PRIMARY] = (Side){ .target = primary, .places_fd = -EBADF };
+        p->sides[PG_REPLICA] = (Side){ .target = replica, .places_fd = -EBADF };
         p->family = strdup(family);
         if (!p->family || !primary) {
                 (void) pg_pool_free(p);
@@ -120,11 +120,11 @@ static int take_place(PgPool *p, Side *s, CancelToken *token, Error *reterr) {
                         return error_set(reterr, ERROR_CANCELED, r, "%s: waiting for a free connection: %s",
                                          s->target->label, cancel_reason_to_string(cancel_token_reason(token)));
                 if (r < 0)
-                        return error_set(reterr, ERROR_RETRY, r, "%s: waiting for a free connection: %s", s->target->label,
-                                         strerror(-r));
+                        return error_set(reterr, ERROR_RETRY, r, "%s: waiting for a free connection: %s",
+                                         s->target->label, strerror(-r));
                 if (r == 0) {
-                        r = error_set(reterr, ERROR_RETRY, -EBUSY, "%s: all %zu connections are in use", s->target->label,
-                                      p->max);
+                        r = error_set(reterr, ERROR_RETRY, -EBUSY, "%s: all %zu connections are in use",
+                                      s->target->label, p->max);
                         error_set_hint(reterr, "raise worker.pg_pool_max (PG_POOL_MAX) or lower "
                                                "worker.max_concurrent_running_tasks");
                         return r;

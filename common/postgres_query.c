@@ -14,8 +14,8 @@ static int check_usable(PgConn *c, const char *name, CancelToken *token, Error *
                 return error_set(reterr, ERROR_RETRY, -ENOTCONN, "%s: %s: the connection is broken", c->target->label,
                                  name);
         if (c->copy)
-                return error_set(reterr, ERROR_NEVER, -EBUSY, "%s: %s: COPY %s is still running", c->target->label, name,
-                                 c->copy);
+                return error_set(reterr, ERROR_NEVER, -EBUSY, "%s: %s: COPY %s is still running", c->target->label,
+                                 name, c->copy);
         r = cancel_token_check(token);
         if (r < 0)
                 return pg_error_canceled(c, name, r, token, false, reterr);
@@ -187,7 +187,8 @@ int pg_query_each(PgConn *c, const SqlStatement *statement, size_t n_params, con
 }
 
 /* BEGIN, COMMIT, scripts: simple queries with their failpoints. */
-static int run_simple(PgConn *c, const char *name, const char *text, CancelToken *token, PGresult **ret, Error *reterr) {
+static int run_simple(PgConn *c, const char *name, const char *text, CancelToken *token, PGresult **ret,
+                      Error *reterr) {
         PgWait wait = PG_WAIT_TOKEN(token);
         int r;
 

@@ -5,11 +5,10 @@
 PgTarget *pg_target_from_settings(const Settings *settings, PgServer server) {
         const char *host = settings_string(settings, server == PG_REPLICA ? "database.replica_host" : "database.host");
 
-        return pg_target_new(server, host, (int) settings_int(settings, "database.port"),
-                             settings_string(settings, "database.name"), settings_string(settings, "database.user"),
-                             settings_string(settings, "database.password"),
-                             settings_string(settings, "database.sslmode"),
-                             settings_string(settings, "database.ssl_root_cert"));
+        return pg_target_new(
+                server, host, (int) settings_int(settings, "database.port"), settings_string(settings, "database.name"),
+                settings_string(settings, "database.user"), settings_string(settings, "database.password"),
+                settings_string(settings, "database.sslmode"), settings_string(settings, "database.ssl_root_cert"));
 }
 
 int pg_conn_open(const Settings *settings, PgServer server, const char *application_name, CancelToken *token,
@@ -42,8 +41,8 @@ int pg_pool_new(const Settings *settings, const char *family, PgStateCallback on
                         return -ENOMEM;
                 }
         }
-        return pg_pool_new_targets(primary, replica, family,
-                                   (size_t) settings_worker_int(settings, family, "worker.pg_pool_max"),
-                                   (size_t) settings_worker_int(settings, family, "worker.pg_pool_min"),
-                                   settings_duration_usec(settings, "database.acquire_timeout"), on_state, userdata, ret);
+        return pg_pool_new_targets(
+                primary, replica, family, (size_t) settings_worker_int(settings, family, "worker.pg_pool_max"),
+                (size_t) settings_worker_int(settings, family, "worker.pg_pool_min"),
+                settings_duration_usec(settings, "database.acquire_timeout"), on_state, userdata, ret);
 }

@@ -9,7 +9,7 @@
 #include "common/postgres_internal.h"
 
 PgWait pg_wait_for(CancelToken *token, uint64_t usec) {
-        return (PgWait) { .token = token, .until_usec = clock_monotonic_usec() + usec };
+        return (PgWait){ .token = token, .until_usec = clock_monotonic_usec() + usec };
 }
 
 int pg_wait_socket(PGconn *pg, short events, const PgWait *wait) {
@@ -136,7 +136,8 @@ int pg_cancel_and_drain(PgConn *c, PGresult **ret) {
                 uint64_t now = clock_monotonic_usec();
 
                 /* a request that is still under way would hit the next statement */
-                r = cancel_token_poll(NULL, pg_helper_fd(helper), POLLIN, wait.until_usec > now ? wait.until_usec - now : 0);
+                r = cancel_token_poll(NULL, pg_helper_fd(helper), POLLIN,
+                                      wait.until_usec > now ? wait.until_usec - now : 0);
                 r = r > 0 ? 0 : -ETIME;
         }
         if (r < 0) {
@@ -184,7 +185,8 @@ int pg_wait_failed(PgConn *c, const char *name, int r, bool sent, bool uncertain
         if (r == -ETIME) {
                 r = error_set(reterr, sent && uncertain && c->broken ? ERROR_UNCERTAIN : ERROR_RETRY, -ETIMEDOUT,
                               "%s: %s: no answer", c->target->label, name);
-                error_set_hint(reterr, "the server accepts connections but does not answer: is it frozen or overloaded?");
+                error_set_hint(reterr,
+                               "the server accepts connections but does not answer: is it frozen or overloaded?");
                 return r;
         }
         return pg_error_canceled(c, name, err, token, sent && uncertain, reterr);

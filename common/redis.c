@@ -1,6 +1,6 @@
-/* One connection to Redis, used by one thread. Bytes are moved by poll on {socket, cancel token}: replies are read while
- * commands are still being written, so that a long pipeline cannot block against full socket buffers on both sides. A
- * connection that lost a reply is dropped: what came later would be taken for an answer to something else. */
+/* One connection to Redis, used by one thread. Bytes are moved by poll on {socket, cancel token}: replies are read
+ * while commands are still being written, so that a long pipeline cannot block against full socket buffers on both
+ * sides. A connection that lost a reply is dropped: what came later would be taken for an answer to something else. */
 
 #include <poll.h>
 #include <stdio.h>
@@ -254,7 +254,8 @@ static int reply_error(const char *display, const char *name, const redisReply *
                 { "OOM", ERROR_RETRY, -ENOSPC, "raise maxmemory or free memory on the server" },
                 { "MISCONF", ERROR_RETRY, -EIO, "the server cannot write its data; see its log" },
                 { "NOREPLICAS", ERROR_RETRY, -EAGAIN, NULL },
-                { "NOAUTH", ERROR_NEVER, -EACCES, "set the password in redis.url, redis.password_file or a credential" },
+                { "NOAUTH", ERROR_NEVER, -EACCES,
+                  "set the password in redis.url, redis.password_file or a credential" },
                 { "WRONGPASS", ERROR_NEVER, -EACCES, "check the password of redis.url" },
                 { "NOPERM", ERROR_NEVER, -EACCES, "give the user the permission on the server" },
                 { "ERR invalid password", ERROR_NEVER, -EACCES, "check the password of redis.url" },
@@ -313,7 +314,7 @@ static int conn_wait_loaded(RedisConn *c, CancelToken *token, Error *reterr) {
                 bool loading;
                 int r;
 
-                r = conn_simple(c, "PING", 1, (const char *const[]) { "PING" }, token, &reply, reterr);
+                r = conn_simple(c, "PING", 1, (const char *const[]){ "PING" }, token, &reply, reterr);
                 if (r < 0)
                         return r;
                 loading = reply_is_error(reply, "LOADING");
@@ -333,7 +334,7 @@ static int conn_hello(RedisConn *c, CancelToken *token, Error *reterr) {
         int r;
 
         if (c->url.password) {
-                r = conn_simple_ok(c, "AUTH", 2, (const char *const[]) { "AUTH", c->url.password }, token, reterr);
+                r = conn_simple_ok(c, "AUTH", 2, (const char *const[]){ "AUTH", c->url.password }, token, reterr);
                 if (r < 0)
                         return r;
         }
@@ -342,11 +343,11 @@ static int conn_hello(RedisConn *c, CancelToken *token, Error *reterr) {
                 return r;
         if (c->url.database != 0) {
                 (void) snprintf(database, sizeof(database), "%d", c->url.database);
-                r = conn_simple_ok(c, "SELECT", 2, (const char *const[]) { "SELECT", database }, token, reterr);
+                r = conn_simple_ok(c, "SELECT", 2, (const char *const[]){ "SELECT", database }, token, reterr);
                 if (r < 0)
                         return r;
         }
-        return conn_simple_ok(c, "CLIENT SETNAME", 3, (const char *const[]) { "CLIENT", "SETNAME", c->client_name },
+        return conn_simple_ok(c, "CLIENT SETNAME", 3, (const char *const[]){ "CLIENT", "SETNAME", c->client_name },
                               token, reterr);
 }
 
@@ -392,7 +393,7 @@ static int conn_load_script(RedisConn *c, const RedisScript *script, CancelToken
         redisReply *reply = NULL;
         int r;
 
-        r = conn_simple(c, script->name, 3, (const char *const[]) { "SCRIPT", "LOAD", script->text }, token, &reply,
+        r = conn_simple(c, script->name, 3, (const char *const[]){ "SCRIPT", "LOAD", script->text }, token, &reply,
                         reterr);
         if (r < 0) {
                 if (reterr && reterr->kind == ERROR_UNCERTAIN)
@@ -436,9 +437,8 @@ static int conn_exchange(RedisConn *c, const char *name, RedisPipeline *p, bool 
 
                 if (only_forgotten && !reply_is_error(command->reply, "NOSCRIPT"))
                         continue;
-                r = redis_command_format(command,
-                                         command->script && !only_forgotten ? conn_find_sha(c, command->script) : NULL,
-                                         &x.out);
+                r = redis_command_format(
+                        command, command->script && !only_forgotten ? conn_find_sha(c, command->script) : NULL, &x.out);
                 c->commands++;
         }
         if (r < 0)
@@ -517,8 +517,9 @@ int redis_command(RedisConn *c, const char *name, CancelToken *token, redisReply
 
 static const char *reply_type_to_string(int type) {
         static const char *const names[] = {
-                [REDIS_REPLY_STRING] = "a string", [REDIS_REPLY_ARRAY] = "an array", [REDIS_REPLY_INTEGER] = "an integer",
-                [REDIS_REPLY_NIL] = "nil",         [REDIS_REPLY_STATUS] = "a status", [REDIS_REPLY_ERROR] = "an error",
+                [REDIS_REPLY_STRING] = "a string",    [REDIS_REPLY_ARRAY] = "an array",
+                [REDIS_REPLY_INTEGER] = "an integer", [REDIS_REPLY_NIL] = "nil",
+                [REDIS_REPLY_STATUS] = "a status",    [REDIS_REPLY_ERROR] = "an error",
         };
 
         return type > 0 && (size_t) type < ELEMENTSOF(names) && names[type] ? names[type] : "something unknown";

@@ -1,8 +1,8 @@
 #pragma once
 
-/* hiredis behind a thin blocking client with deadlines: connect, pipelines, scripts with NOSCRIPT fall-back. Non-blocking
- * socket plus poll on {socket, cancel token}. Names are resolved by a thread of their own. Data always by length.
- * A RedisConn belongs to one thread at a time. It reconnects by itself at the next call after a failure. */
+/* hiredis behind a thin blocking client with deadlines: connect, pipelines, scripts with NOSCRIPT fall-back.
+ * Non-blocking socket plus poll on {socket, cancel token}. Names are resolved by a thread of their own. Data always by
+ * length. A RedisConn belongs to one thread at a time. It reconnects by itself at the next call after a failure. */
 
 #include <hiredis/hiredis.h>
 

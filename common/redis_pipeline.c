@@ -16,7 +16,7 @@ static void command_done(RedisCommand *c) {
         free(c->lengths);
         if (c->reply)
                 freeReplyObject(c->reply);
-        *c = (RedisCommand) { 0 };
+        *c = (RedisCommand){ 0 };
 }
 
 void redis_pipeline_clear(RedisPipeline *p) {

@@ -67,7 +67,8 @@ static int parse_path(char *path, RedisUrl *u, Error *reterr) {
         if (query)
                 *query++ = '\0';
         if (*path != '/')
-                return error_set(reterr, ERROR_NEVER, -EINVAL, "redis url: the path of a unix socket must start with /");
+                return error_set(reterr, ERROR_NEVER, -EINVAL,
+                                 "redis url: the path of a unix socket must start with /");
         unescape(path);
         u->path = strdup(path);
         if (!u->path)
@@ -179,5 +180,5 @@ void redis_url_done(RedisUrl *u) {
                 explicit_bzero(u->password, strlen(u->password));
         free(u->password);
         free(u->display);
-        *u = (RedisUrl) { 0 };
+        *u = (RedisUrl){ 0 };
 }

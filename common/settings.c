@@ -85,11 +85,13 @@ static int task_row_add(Settings *s, const FamilyManifest *family, const TaskSpe
 
 static int task_rows_add(Settings *s, const FamilyManifest *family, const TaskSpec *task) {
         const SettingSpec patterns[] = {
-                { "enabled", SETTING_BOOL, task->enabled ? "true" : "false", .env = task->enabled_env, .help = "Whether the task runs." },
+                { "enabled", SETTING_BOOL, task->enabled ? "true" : "false", .env = task->enabled_env,
+                  .help = "Whether the task runs." },
                 { "interval", SETTING_DURATION, task->interval, "10 ms", "366 d", .env = task->interval_env,
                   .env_unit = SETTING_ENV_MSEC, .help = "Time from one start to the next, among all hosts." },
                 { "lock_multiplier", SETTING_INT, NULL, "0", "100000", .env = task->multiplier_env,
-                  .help = "The extended lock lives for interval * lock_multiplier; 0: as in the original without one, 60 s." },
+                  .help = "The extended lock lives for interval * lock_multiplier; 0: as in the original without one, "
+                          "60 s." },
                 { "max_run", SETTING_DURATION, NULL, "1 s", "24 h",
                   .help = "Deadline of a run. Default: 10 * interval, at least 15 min, at most 1 h." },
                 { "class", SETTING_ENUM, task->class == TASK_LONG ? "long" : "short", .choices = "short|long",
@@ -102,7 +104,7 @@ static int task_rows_add(Settings *s, const FamilyManifest *family, const TaskSp
                         return r;
                 /* The one default that is a number in the manifest: it is set at once. */
                 if (str_eq(patterns[i].name, "lock_multiplier"))
-                        s->rows[s->n - 1]->value = (SettingValue) { .set = true, .integer = task->multiplier };
+                        s->rows[s->n - 1]->value = (SettingValue){ .set = true, .integer = task->multiplier };
         }
         return 0;
 }
@@ -160,14 +162,14 @@ int setting_row_assign(SettingRow *row, SettingValue *value, const char *file, i
         _cleanup_free_ char *origin = NULL, *copy = NULL;
 
         origin = env && !file ? str_printf("environment %s", env)
-                : line > 0    ? str_printf("%s:%d", file, line)
+                 : line > 0   ? str_printf("%s:%d", file, line)
                               : strdup(file);
         copy = file ? strdup(file) : NULL;
         if (!origin || (file && !copy))
                 return -ENOMEM;
         setting_value_done(&row->value);
         row->value = *value;
-        *value = (SettingValue) { 0 };
+        *value = (SettingValue){ 0 };
         free(row->origin);
         free(row->file);
         row->origin = TAKE_PTR(origin);

@@ -23,12 +23,12 @@
 typedef struct Settings Settings;
 
 typedef struct SettingsSource {
-        const char *conf_dir;          /* directory of roundtable.conf and workers/ ; NULL: built-in /etc/roundtable */
-        const char *const *environ;    /* "NAME=value" list, NULL-terminated; NULL: none */
-        const char *env_dir;           /* --env-dir: the original's .env files are merged below `environ`; or NULL */
-        bool read_environment_file;    /* read the file that `environment_file` names (absent: fine for the default) */
-        const char *credentials_dir;   /* $CREDENTIALS_DIRECTORY or NULL */
-        bool require_files;            /* a missing roundtable.conf is a problem */
+        const char *conf_dir;        /* directory of roundtable.conf and workers/ ; NULL: built-in /etc/roundtable */
+        const char *const *environ;  /* "NAME=value" list, NULL-terminated; NULL: none */
+        const char *env_dir;         /* --env-dir: the original's .env files are merged below `environ`; or NULL */
+        bool read_environment_file;  /* read the file that `environment_file` names (absent: fine for the default) */
+        const char *credentials_dir; /* $CREDENTIALS_DIRECTORY or NULL */
+        bool require_files;          /* a missing roundtable.conf is a problem */
 } SettingsSource;
 
 typedef struct SettingsProblem {

@@ -64,7 +64,9 @@ static int password_found(SettingRow *row, SettingValue *v, const char *path, co
                 return setting_row_assign(row, v, path, 0, NULL);
         r = merge_password(row, v->text);
         if (r == -EOPNOTSUPP)
-                return settings_problem(p, false, row->file, row->line, key, "write the password where the server is named by redis://", "has no place in a URL of a socket");
+                return settings_problem(p, false, row->file, row->line, key,
+                                        "write the password where the server is named by redis://",
+                                        "has no place in a URL of a socket");
         return r;
 }
 
@@ -79,7 +81,8 @@ static int apply_password_file(Settings *s, const char *file_key, const char *ke
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return settings_problem(p, false, file->file, file->line, file_key, "make it readable for the user of the service", "cannot read %s: %s",
+                return settings_problem(p, false, file->file, file->line, file_key,
+                                        "make it readable for the user of the service", "cannot read %s: %s",
                                         file->value.text, strerror(-r));
         r = password_found(row, &v, file->value.text, file_key, p);
         setting_value_done(&v);
@@ -100,11 +103,12 @@ static int apply_credential(const char *dir, const char *name, SettingRow *row, 
         if (r == -ENOENT || r == -ENOMEM)
                 return r == -ENOENT ? 0 : r;
         if (r < 0)
-                return settings_problem(p, false, path, 0, name, "see LoadCredential= in systemd.exec(5)", "cannot read the credential: %s", strerror(-r));
+                return settings_problem(p, false, path, 0, name, "see LoadCredential= in systemd.exec(5)",
+                                        "cannot read the credential: %s", strerror(-r));
         if (str_eq(name, row->name)) {
                 _cleanup_free_ char *text = TAKE_PTR(v.text);
 
-                v = (SettingValue) { 0 };
+                v = (SettingValue){ 0 };
                 r = setting_parse_text(row->spec, text, &v, &refusal);
                 if (r >= 0)
                         r = setting_row_assign(row, &v, path, 0, NULL);
@@ -136,7 +140,11 @@ int settings_apply_passwords(Settings *s, const char *credentials_dir, SettingsP
 }
 
 static int complain(const SettingRow *row, SettingsProblems *p, const char *hint, const char *text) {
-        return settings_problem(p, false, row->file ?: row->env ? row->file ?: "environment" : NULL, row->line, row->env ?: row->name, hint, "%s", text);
+        return settings_problem(p, false,
+                                row->file
+                                        ?: row->env ? row->file ?: "environment"
+                                                    : NULL,
+                                row->line, row->env ?: row->name, hint, "%s", text);
 }
 
 static int check_brokers(const Settings *s, SettingsProblems *p) {
@@ -153,14 +161,17 @@ static int check_brokers(const Settings *s, SettingsProblems *p) {
                 char *colon = strrchr(item, ':'), *end = NULL;
                 long port = colon ? strtol(colon + 1, &end, 10) : 9092;
 
-                if (!*item || colon == item || strpbrk(item, " \t/") || (colon && (end == colon + 1 || *end)) || port < 1 || port > 65535)
-                        return complain(row, p, "write host:port[,host:port...], without spaces", "is not a list of brokers");
+                if (!*item || colon == item || strpbrk(item, " \t/") || (colon && (end == colon + 1 || *end)) ||
+                    port < 1 || port > 65535)
+                        return complain(row, p, "write host:port[,host:port...], without spaces",
+                                        "is not a list of brokers");
         }
         return 0;
 }
 
 static int check_worker(const Settings *s, const char *prefix, SettingsProblems *p) {
-        _cleanup_free_ char *max = str_printf("%sworker.pg_pool_max", prefix), *min = str_printf("%sworker.pg_pool_min", prefix);
+        _cleanup_free_ char *max = str_printf("%sworker.pg_pool_max", prefix),
+                            *min = str_printf("%sworker.pg_pool_min", prefix);
         _cleanup_free_ char *stop = str_printf("%sworker.stop_timeout", prefix);
         const SettingRow *a, *b, *c, *limit = settings_find(s, "supervisor.stop_timeout");
         int r = 0;
@@ -171,9 +182,11 @@ static int check_worker(const Settings *s, const char *prefix, SettingsProblems 
         b = settings_find(s, min);
         c = settings_find(s, stop);
         if (!a->problem && !b->problem && b->value.integer > a->value.integer)
-                r = complain(str_eq(b->origin, "default") ? a : b, p, "lower pg_pool_min or raise pg_pool_max", "pg_pool_min is above pg_pool_max");
+                r = complain(str_eq(b->origin, "default") ? a : b, p, "lower pg_pool_min or raise pg_pool_max",
+                             "pg_pool_min is above pg_pool_max");
         if (r >= 0 && !c->problem && !limit->problem && c->value.integer > limit->value.integer)
-                r = complain(str_eq(c->origin, "default") ? limit : c, p, "lower worker.stop_timeout or raise supervisor.stop_timeout",
+                r = complain(str_eq(c->origin, "default") ? limit : c, p,
+                             "lower worker.stop_timeout or raise supervisor.stop_timeout",
                              "worker.stop_timeout is above supervisor.stop_timeout");
         return r;
 }
@@ -184,16 +197,19 @@ int settings_cross_check(Settings *s, SettingsProblems *p) {
         int r;
 
         if (env && !setting_choice_valid("development|staging|production|test", env)) {
-                r = complain(node_env, p, "one of development, staging, production, test, or unset", "unknown node environment");
+                r = complain(node_env, p, "one of development, staging, production, test, or unset",
+                             "unknown node environment");
                 if (r < 0)
                         return r;
         }
         for (size_t i = 0; i < s->n; i++) {
                 SettingRow *row = s->rows[i];
 
-                if ((row->spec->flags & SETTING_REQUIRED_PRODUCTION) && !row->problem && (str_eq(env, "production") || str_eq(env, "staging")) &&
+                if ((row->spec->flags & SETTING_REQUIRED_PRODUCTION) && !row->problem &&
+                    (str_eq(env, "production") || str_eq(env, "staging")) &&
                     (str_eq(row->origin, "default") || !row->value.set)) {
-                        r = settings_problem(p, false, NULL, 0, row->spec->env ?: row->name, "set it in roundtable.conf or in the environment",
+                        r = settings_problem(p, false, NULL, 0, row->spec->env ?: row->name,
+                                             "set it in roundtable.conf or in the environment",
                                              "%s must be set when node_env is %s", row->name, env);
                         if (r < 0)
                                 return r;
@@ -224,7 +240,7 @@ int settings_derive(Settings *s) {
                         return -ENOMEM;
                 interval = settings_find(s, name);
                 v = interval->value.integer > 6 * minute ? 60 * minute : interval->value.integer * 10;
-                row->value = (SettingValue) { .set = true, .integer = v < 15 * minute ? 15 * minute : v };
+                row->value = (SettingValue){ .set = true, .integer = v < 15 * minute ? 15 * minute : v };
         }
         return 0;
 }

@@ -1,5 +1,6 @@
-/* Variables: the process environment, the environment file (NAME=value lines as systemd's EnvironmentFile= has them), and
- * the original's .env files. A variable found first wins even when it is empty, and an empty one counts as unset. */
+/* Variables: the process environment, the environment file (NAME=value lines as systemd's EnvironmentFile= has them),
+ * and the original's .env files. A variable found first wins even when it is empty, and an empty one counts as unset.
+ */
 
 #include <ctype.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@ void environment_done(Environment *e) {
                 free(e->items[i].file);
         }
         free(e->items);
-        *e = (Environment) { 0 };
+        *e = (Environment){ 0 };
 }
 
 const EnvironmentVariable *environment_find(const Environment *e, const char *name) {
@@ -25,7 +26,8 @@ const EnvironmentVariable *environment_find(const Environment *e, const char *na
         return NULL;
 }
 
-int environment_add(Environment *e, const char *name, size_t name_length, const char *value, const char *file, int line) {
+int environment_add(Environment *e, const char *name, size_t name_length, const char *value, const char *file,
+                    int line) {
         EnvironmentVariable v = { .line = line }, *items;
 
         if (e->n >= VARIABLES_MAX)
@@ -61,7 +63,8 @@ int environment_add_list(Environment *e, const char *const *list) {
 }
 
 /* Within a file the last line of a name wins, among sources the first: items from `base` on are the file's own. */
-static int add_of_file(Environment *e, size_t base, const char *name, size_t length, const char *value, const char *file, int line) {
+static int add_of_file(Environment *e, size_t base, const char *name, size_t length, const char *value,
+                       const char *file, int line) {
         for (size_t i = base; i < e->n; i++)
                 if (strlen(e->items[i].name) == length && memcmp(e->items[i].name, name, length) == 0) {
                         char *copy = strdup(value);
@@ -76,8 +79,8 @@ static int add_of_file(Environment *e, size_t base, const char *name, size_t len
         return environment_add(e, name, length, value, file, line);
 }
 
-/* Reads a value as systemd does: parts in single or double quotes, backslashes, continuation by a backslash at the end of
- * the line. Returns false when a quote is not closed. Moves *p behind the value's last line. */
+/* Reads a value as systemd does: parts in single or double quotes, backslashes, continuation by a backslash at the end
+ * of the line. Returns false when a quote is not closed. Moves *p behind the value's last line. */
 static bool read_value(const char **p, int *line, Buffer *value) {
         size_t keep = 0; /* what must not be stripped from the end */
         char quote = 0;
@@ -116,7 +119,8 @@ static bool read_value(const char **p, int *line, Buffer *value) {
         return quote == 0;
 }
 
-static int parse_line(Environment *e, size_t base, const char **p, const char *path, int *line, SettingsProblems *problems) {
+static int parse_line(Environment *e, size_t base, const char **p, const char *path, int *line,
+                      SettingsProblems *problems) {
         _cleanup_buffer_ Buffer value = { 0 };
         const char *name = *p, *end, *q;
         int first = *line;
@@ -127,7 +131,8 @@ static int parse_line(Environment *e, size_t base, const char **p, const char *p
                 ;
         if (end == name || isdigit((unsigned char) *name) || *q != '=') {
                 *p = q + strcspn(q, "\n");
-                return settings_problem(problems, false, path, first, NULL, "write NAME=value; comments start with #", "is not an assignment");
+                return settings_problem(problems, false, path, first, NULL, "write NAME=value; comments start with #",
+                                        "is not an assignment");
         }
         q++;
         q += strspn(q, " \t");
@@ -135,7 +140,9 @@ static int parse_line(Environment *e, size_t base, const char **p, const char *p
                 _cleanup_free_ char *key = strndup(name, (size_t) (end - name));
 
                 *p = q;
-                return key ? settings_problem(problems, false, path, first, key, "close it with the same quote", "a quote is not closed") : -ENOMEM;
+                return key ? settings_problem(problems, false, path, first, key, "close it with the same quote",
+                                              "a quote is not closed")
+                           : -ENOMEM;
         }
         *p = q;
         if (buffer_failed(&value))
@@ -154,8 +161,9 @@ int environment_add_file(Environment *e, const char *path, bool required, Settin
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return settings_problem(problems, false, path, 0, NULL, "check environment_file, the path and its permissions", "cannot read the environment file: %s",
-                                        strerror(-r));
+                return settings_problem(problems, false, path, 0, NULL,
+                                        "check environment_file, the path and its permissions",
+                                        "cannot read the environment file: %s", strerror(-r));
         if (memchr(text, '\0', length))
                 return settings_problem(problems, false, path, 0, NULL, "is it the right file?", "is not a text file");
         for (const char *p = text; *p;) {
@@ -175,8 +183,8 @@ int environment_add_file(Environment *e, const char *path, bool required, Settin
         return 0;
 }
 
-/* The original's files: NAME = value, values in one pair of quotes or trimmed, \n expanded in double quotes, no comments
- * behind a value; other lines are ignored. */
+/* The original's files: NAME = value, values in one pair of quotes or trimmed, \n expanded in double quotes, no
+ * comments behind a value; other lines are ignored. */
 static int add_dotenv(Environment *e, const char *path, SettingsProblems *problems) {
         _cleanup_free_ char *text = NULL;
         size_t length, base = e->n;
@@ -189,7 +197,8 @@ static int add_dotenv(Environment *e, const char *path, SettingsProblems *proble
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return settings_problem(problems, false, path, 0, NULL, "check the path and its permissions", "cannot read the file: %s", strerror(-r));
+                return settings_problem(problems, false, path, 0, NULL, "check the path and its permissions",
+                                        "cannot read the file: %s", strerror(-r));
         for (rest = text; (p = strsep(&rest, "\n"));) {
                 _cleanup_buffer_ Buffer value = { 0 };
                 char *name, *end;
@@ -232,7 +241,8 @@ int environment_add_env_dir(Environment *e, const char *dir, SettingsProblems *p
         const EnvironmentVariable *v = environment_find(e, "NODE_ENV");
         _cleanup_free_ char *node_env = NULL;
         /* From high to low. What a file says about NODE_ENV does not change which files are read. */
-        static const char *const formats[] = { "%s/.env.%s.local", "%s/.env.%s", "%s/.env.local", "%s/.env", "%s/.env.defaults" };
+        static const char *const formats[] = { "%s/.env.%s.local", "%s/.env.%s", "%s/.env.local", "%s/.env",
+                                               "%s/.env.defaults" };
 
         node_env = strdup(v ? v->value : "");
         if (!node_env)
@@ -243,8 +253,9 @@ int environment_add_env_dir(Environment *e, const char *dir, SettingsProblems *p
 
                 if ((i < 2 && (!*node_env || strchr(node_env, '/'))) || (i == 2 && str_eq(node_env, "test")))
                         continue;
-                path = i == 0 ? str_printf("%s/.env.%s.local", dir, node_env) : i == 1 ? str_printf("%s/.env.%s", dir, node_env)
-                                                                                       : str_printf("%s/%s", dir, formats[i] + 3);
+                path = i == 0   ? str_printf("%s/.env.%s.local", dir, node_env)
+                       : i == 1 ? str_printf("%s/.env.%s", dir, node_env)
+                                : str_printf("%s/%s", dir, formats[i] + 3);
                 if (!path)
                         return -ENOMEM;
                 r = add_dotenv(e, path, problems);

@@ -49,28 +49,41 @@ int settings_read_file(const char *path, size_t limit, char **ret, size_t *ret_l
 
 static const char *type_name(int type) {
         switch (type) {
-        case CONFIG_TYPE_GROUP: return "a group";
+        case CONFIG_TYPE_GROUP:
+                return "a group";
         case CONFIG_TYPE_INT:
-        case CONFIG_TYPE_INT64: return "an integer";
-        case CONFIG_TYPE_FLOAT: return "a float";
-        case CONFIG_TYPE_STRING: return "a string";
-        case CONFIG_TYPE_BOOL: return "a boolean";
-        default: return "a list";
+        case CONFIG_TYPE_INT64:
+                return "an integer";
+        case CONFIG_TYPE_FLOAT:
+                return "a float";
+        case CONFIG_TYPE_STRING:
+                return "a string";
+        case CONFIG_TYPE_BOOL:
+                return "a boolean";
+        default:
+                return "a list";
         }
 }
 
 static const char *type_hint(SettingType type) {
         switch (type) {
-        case SETTING_BOOL: return "write true or false, without quotes";
-        case SETTING_INT: return "write an integer, without quotes";
-        case SETTING_NUMBER: return "write a number, without quotes";
-        case SETTING_DURATION: return "write a number and a unit in quotes: \"250 ms\", \"30 s\", \"2 min\", \"1 h\"";
-        case SETTING_SIZE: return "write a number of bytes, or a number and a unit in quotes: \"64 MiB\"";
-        default: return "write a string in quotes";
+        case SETTING_BOOL:
+                return "write true or false, without quotes";
+        case SETTING_INT:
+                return "write an integer, without quotes";
+        case SETTING_NUMBER:
+                return "write a number, without quotes";
+        case SETTING_DURATION:
+                return "write a number and a unit in quotes: \"250 ms\", \"30 s\", \"2 min\", \"1 h\"";
+        case SETTING_SIZE:
+                return "write a number of bytes, or a number and a unit in quotes: \"64 MiB\"";
+        default:
+                return "write a string in quotes";
         }
 }
 
-static int parse_setting(const SettingSpec *spec, const config_setting_t *c, SettingValue *ret, SettingRefusal *refusal) {
+static int parse_setting(const SettingSpec *spec, const config_setting_t *c, SettingValue *ret,
+                         SettingRefusal *refusal) {
         int type = config_setting_type(c);
         bool integer = type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
 
@@ -82,10 +95,12 @@ static int parse_setting(const SettingSpec *spec, const config_setting_t *c, Set
                 ret->number = (double) config_setting_get_int64(c);
         else if (spec->type == SETTING_NUMBER && type == CONFIG_TYPE_FLOAT)
                 ret->number = config_setting_get_float(c);
-        else if (type == CONFIG_TYPE_STRING && spec->type != SETTING_BOOL && spec->type != SETTING_INT && spec->type != SETTING_NUMBER)
+        else if (type == CONFIG_TYPE_STRING && spec->type != SETTING_BOOL && spec->type != SETTING_INT &&
+                 spec->type != SETTING_NUMBER)
                 return setting_parse_text(spec, config_setting_get_string(c), ret, refusal);
         else
-                return setting_refuse(refusal, type_hint(spec->type), "is %s, which is the wrong type", type_name(type));
+                return setting_refuse(refusal, type_hint(spec->type), "is %s, which is the wrong type",
+                                      type_name(type));
         ret->set = true;
         return 0;
 }
@@ -117,8 +132,9 @@ static int find_row(const FileLoad *l, const char *key, SettingRow **ret, bool *
                 _cleanup_free_ char *name = NULL;
                 size_t length;
 
-                name = !l->family ? strdup(key) : i == 0 ? str_printf("%s.worker.%s", l->family->name, key)
-                                                         : str_printf("%s.%s", l->family->name, key);
+                name = !l->family ? strdup(key)
+                       : i == 0   ? str_printf("%s.worker.%s", l->family->name, key)
+                                  : str_printf("%s.%s", l->family->name, key);
                 if (!name)
                         return -ENOMEM;
                 length = strlen(name);
@@ -132,7 +148,8 @@ static int find_row(const FileLoad *l, const char *key, SettingRow **ret, bool *
                                 return 0;
                         }
                         /* `worker = {…}` belongs in roundtable.conf only. */
-                        if (strncmp(row->name, name, length) == 0 && row->name[length] == '.' && !(l->family && row->worker))
+                        if (strncmp(row->name, name, length) == 0 && row->name[length] == '.' &&
+                            !(l->family && row->worker))
                                 *ret_group = true;
                 }
         }
@@ -178,8 +195,8 @@ static int walk_group(FileLoad *l, config_setting_t *group, const char *prefix, 
                 else if (!is_group)
                         r = unknown_key(l, key, file, line);
                 else if (config_setting_type(c) != CONFIG_TYPE_GROUP)
-                        r = settings_problem(l->problems, false, file, line, key, "write it as name = { key = value; }", "is %s, not a group",
-                                             type_name(config_setting_type(c)));
+                        r = settings_problem(l->problems, false, file, line, key, "write it as name = { key = value; }",
+                                             "is %s, not a group", type_name(config_setting_type(c)));
                 else if (depth < 8)
                         r = walk_group(l, c, key, depth + 1);
                 if (r < 0)
@@ -191,12 +208,16 @@ static int walk_group(FileLoad *l, config_setting_t *group, const char *prefix, 
 static int syntax_problem(FileLoad *l, config_t *config) {
         const char *text = config_error_text(config) ?: "syntax error";
 
-        return settings_problem(l->problems, false, config_error_file(config) ?: l->path, config_error_line(config), NULL,
-                                strstr(text, "duplicate") ? "remove one of the lines that set it"
-                                                          : "write name = value; groups are name = { … }; what follows this line was not checked", "%s", text);
+        return settings_problem(
+                l->problems, false, config_error_file(config) ?: l->path, config_error_line(config), NULL,
+                strstr(text, "duplicate")
+                        ? "remove one of the lines that set it"
+                        : "write name = value; groups are name = { … }; what follows this line was not checked",
+                "%s", text);
 }
 
-int settings_file_load(Settings *s, const char *path, const FamilyManifest *family, bool required, SettingsProblems *p) {
+int settings_file_load(Settings *s, const char *path, const FamilyManifest *family, bool required,
+                       SettingsProblems *p) {
         FileLoad l = { s, path, family, p };
         _cleanup_free_ char *text = NULL, *dir = NULL;
         config_t config;
@@ -213,7 +234,9 @@ int settings_file_load(Settings *s, const char *path, const FamilyManifest *fami
         if (r == -EFBIG)
                 return settings_problem(p, false, path, 0, NULL, "is it the right file?", "is larger than 256 KiB");
         if (r < 0)
-                return settings_problem(p, false, path, 0, NULL, r == -EACCES ? "make it readable for the user of the service" : "check the path",
+                return settings_problem(p, false, path, 0, NULL,
+                                        r == -EACCES ? "make it readable for the user of the service"
+                                                     : "check the path",
                                         "cannot read the file: %s", strerror(-r));
         dir = strdup(path);
         if (!dir)

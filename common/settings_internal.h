@@ -17,16 +17,16 @@ typedef struct SettingRow {
         bool worker;                  /* a worker row, of all families or of `family` */
         const TaskSpec *task;         /* task rows only */
         const SettingSpec *spec;
-        SettingSpec own;              /* what `spec` points to for task rows */
+        SettingSpec own; /* what `spec` points to for task rows */
         char *own_name;
         SettingValue value;
         char *origin;
         /* Where the value stands, for later problems with it. */
         char *file;
         int line;
-        const char *env;              /* the variable that gave it, or NULL */
-        bool env_given;               /* the variable was set, even if to a bad value */
-        bool problem;                 /* already reported: no cross-checks */
+        const char *env; /* the variable that gave it, or NULL */
+        bool env_given;  /* the variable was set, even if to a bad value */
+        bool problem;    /* already reported: no cross-checks */
 } SettingRow;
 
 struct Settings {
@@ -79,12 +79,14 @@ bool setting_choice_valid(const char *choices, const char *text);
 int settings_read_file(const char *path, size_t limit, char **ret, size_t *ret_length);
 /* Reads one libconfig file; family is NULL for roundtable.conf. Absent: fine unless required. */
 int settings_file_load(Settings *s, const char *path, const FamilyManifest *family, bool required, SettingsProblems *p);
-/* settings_scan.c: what libconfig does wrong silently or by ending the process. Sets *ret_ok to whether libconfig may see it. */
+/* settings_scan.c: what libconfig does wrong silently or by ending the process. Sets *ret_ok to whether libconfig may
+ * see it. */
 int settings_scan(const char *path, const char *text, size_t length, const char *include_dir, unsigned depth,
                   SettingsProblems *p, bool *ret_ok);
 
 /* settings_environment.c. Values added first win, even when empty. */
-int environment_add(Environment *e, const char *name, size_t name_length, const char *value, const char *file, int line);
+int environment_add(Environment *e, const char *name, size_t name_length, const char *value, const char *file,
+                    int line);
 int environment_add_list(Environment *e, const char *const *list);
 int environment_add_file(Environment *e, const char *path, bool required, SettingsProblems *p);
 int environment_add_env_dir(Environment *e, const char *dir, SettingsProblems *p);

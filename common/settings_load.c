@@ -6,8 +6,8 @@
 #include "build_paths.h"
 #include "common/settings_internal.h"
 
-/* What all families' workers share is the base of each family's own rows; called before the families' files are read and
- * once more for what the environment sets, which wins over both. */
+/* What all families' workers share is the base of each family's own rows; called before the families' files are read
+ * and once more for what the environment sets, which wins over both. */
 static int spread_worker_rows(Settings *s, bool environment) {
         for (size_t i = 0; i < s->n; i++) {
                 SettingRow *row = s->rows[i], *base;
@@ -35,7 +35,8 @@ static int spread_worker_rows(Settings *s, bool environment) {
 static int warn_override(const SettingRow *row, const char *variable, SettingsProblems *p) {
         if (str_eq(row->origin, "default") || row->env || !row->file)
                 return 0;
-        return settings_problem(p, true, row->file, row->line, row->name, "remove one of the two", "is overridden by the environment variable %s", variable);
+        return settings_problem(p, true, row->file, row->line, row->name, "remove one of the two",
+                                "is overridden by the environment variable %s", variable);
 }
 
 /* A family's own line of a worker row is hidden too when the variable is set. */
@@ -74,7 +75,8 @@ int settings_apply_environment(Settings *s, const Environment *e, SettingsProble
                         r = setting_check_range(row->spec, &value, &refusal);
                 if (r == -EINVAL) {
                         row->problem = true;
-                        r = settings_problem(p, false, v->file ?: "environment", v->line, row->spec->env, refusal.hint, "%s", refusal.text);
+                        r = settings_problem(p, false, v->file ?: "environment", v->line, row->spec->env, refusal.hint,
+                                             "%s", refusal.text);
                 } else if (r >= 0) {
                         r = warn_families(s, row, p);
                         if (r >= 0)
@@ -90,7 +92,8 @@ int settings_apply_environment(Settings *s, const Environment *e, SettingsProble
         return spread_worker_rows(s, true);
 }
 
-static int load_files(Settings *s, const SettingsSource *source, const FamilyManifest *const *manifests, SettingsProblems *p) {
+static int load_files(Settings *s, const SettingsSource *source, const FamilyManifest *const *manifests,
+                      SettingsProblems *p) {
         const char *dir = source->conf_dir ?: ROUNDTABLE_SYSCONFDIR;
         _cleanup_free_ char *path = str_printf("%s/roundtable.conf", dir);
         int r;
@@ -120,7 +123,8 @@ static int load_environment(Settings *s, const SettingsSource *source, Environme
         return r < 0 ? r : settings_apply_environment(s, e, p);
 }
 
-int settings_load(const SettingsSource *source, const FamilyManifest *const *manifests, Settings **ret, SettingsProblems *problems) {
+int settings_load(const SettingsSource *source, const FamilyManifest *const *manifests, Settings **ret,
+                  SettingsProblems *problems) {
         _cleanup_settings_ Settings *s = NULL;
         _cleanup_(environment_done) Environment e = { 0 };
         int r;

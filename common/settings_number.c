@@ -1,5 +1,5 @@
-/* ECMAScript's Number(text), by which the original reads numbers. Decimal points are read with the C locale, whatever the
- * process has set. */
+/* ECMAScript's Number(text), by which the original reads numbers. Decimal points are read with the C locale, whatever
+ * the process has set. */
 
 #include <locale.h>
 #include <math.h>
@@ -27,10 +27,10 @@ static double parse_decimal(const char *text, char **end) {
 /* Length of the white space that ECMAScript's StringToNumber strips, at p; 0 if there is none. */
 static size_t space_length(const char *p) {
         static const char *const wide[] = {
-                "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\x80", "\xe2\x80\x81", "\xe2\x80\x82", "\xe2\x80\x83",
-                "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86", "\xe2\x80\x87", "\xe2\x80\x88", "\xe2\x80\x89",
-                "\xe2\x80\x8a", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80",
-                "\xef\xbb\xbf",
+                "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\x80", "\xe2\x80\x81", "\xe2\x80\x82",
+                "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86", "\xe2\x80\x87",
+                "\xe2\x80\x88", "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8", "\xe2\x80\xa9",
+                "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80", "\xef\xbb\xbf",
         };
 
         if (*p && strchr(" \t\n\v\f\r", *p))

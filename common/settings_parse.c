@@ -37,13 +37,13 @@ static const Unit size_units[] = {
 
 void setting_value_done(SettingValue *v) {
         free(v->text);
-        *v = (SettingValue) { 0 };
+        *v = (SettingValue){ 0 };
 }
 
 void setting_refusal_done(SettingRefusal *r) {
         free(r->text);
         free(r->hint);
-        *r = (SettingRefusal) { 0 };
+        *r = (SettingRefusal){ 0 };
 }
 
 int setting_refuse(SettingRefusal *r, const char *hint, const char *format, ...) {
@@ -112,7 +112,8 @@ static int parse_units(const char *text, const Unit *units, size_t n_units, int6
                 for (start = p; isalpha((unsigned char) *p); p++)
                         ;
                 for (size_t i = 0; i < n_units; i++)
-                        if (strlen(units[i].name) == (size_t) (p - start) && strncmp(units[i].name, start, (size_t) (p - start)) == 0)
+                        if (strlen(units[i].name) == (size_t) (p - start) &&
+                            strncmp(units[i].name, start, (size_t) (p - start)) == 0)
                                 factor = units[i].factor;
                 if (factor < 0)
                         return -EINVAL;
@@ -140,7 +141,8 @@ bool setting_choice_valid(const char *choices, const char *text) {
 
 static int check_url(const SettingSpec *spec, const char *text, SettingRefusal *refusal) {
         bool redis = str_eq(spec->name, "redis.url");
-        const char *hint = redis ? "write redis://[user:]password@host[:port][/db] or unix:///path" : "write http://host or https://host";
+        const char *hint = redis ? "write redis://[user:]password@host[:port][/db] or unix:///path"
+                                 : "write http://host or https://host";
         const char *sep = strstr(text, "://"), *host, *end, *colon;
         size_t scheme = sep ? (size_t) (sep - text) : 0;
 
@@ -153,8 +155,10 @@ static int check_url(const SettingSpec *spec, const char *text, SettingRefusal *
                         return setting_refuse(refusal, hint, "is not a URL: it contains a space or control character");
         if (redis && scheme == 4 && strncmp(text, "unix", 4) == 0)
                 return sep[3] && strchr(sep + 3, '/') ? 0 : setting_refuse(refusal, hint, "names no socket");
-        if (redis ? !((scheme == 5 && strncmp(text, "redis", 5) == 0) || (scheme == 6 && strncmp(text, "rediss", 6) == 0))
-                  : !((scheme == 4 && strncmp(text, "http", 4) == 0) || (scheme == 5 && strncmp(text, "https", 5) == 0)))
+        if (redis ? !((scheme == 5 && strncmp(text, "redis", 5) == 0) ||
+                      (scheme == 6 && strncmp(text, "rediss", 6) == 0))
+                  : !((scheme == 4 && strncmp(text, "http", 4) == 0) ||
+                      (scheme == 5 && strncmp(text, "https", 5) == 0)))
                 return setting_refuse(refusal, hint, "has an unknown scheme");
         host = sep + 3;
         end = host + strcspn(host, "/?#");
@@ -193,7 +197,9 @@ static int take_string(const SettingSpec *spec, const char *text, SettingValue *
         if (spec->type == SETTING_ENUM && !setting_choice_valid(spec->choices, text)) {
                 _cleanup_free_ char *hint = str_printf("one of %s", spec->choices);
 
-                return hint ? setting_refuse(refusal, hint, "%s is not a possible value", quote(spec, text, buf, sizeof(buf))) : -ENOMEM;
+                return hint ? setting_refuse(refusal, hint, "%s is not a possible value",
+                                             quote(spec, text, buf, sizeof(buf)))
+                            : -ENOMEM;
         }
         if (spec->type == SETTING_URL && *text)
                 r = check_url(spec, text, refusal);
@@ -214,7 +220,8 @@ int setting_parse_text(const SettingSpec *spec, const char *text, SettingValue *
         switch (spec->type) {
         case SETTING_BOOL:
                 if (!str_eq(text, "true") && !str_eq(text, "false"))
-                        return setting_refuse(refusal, "write true or false, without quotes", "%s is not a boolean", quote(spec, text, buf, sizeof(buf)));
+                        return setting_refuse(refusal, "write true or false, without quotes", "%s is not a boolean",
+                                              quote(spec, text, buf, sizeof(buf)));
                 ret->integer = str_eq(text, "true");
                 break;
         case SETTING_INT:
@@ -231,14 +238,16 @@ int setting_parse_text(const SettingSpec *spec, const char *text, SettingValue *
         case SETTING_DURATION:
                 r = parse_units(text, duration_units, ELEMENTSOF(duration_units), &ret->integer);
                 if (r < 0)
-                        return setting_refuse(refusal, "a number and a unit: \"250 ms\", \"30 s\", \"2 min\", \"1 h\", \"30 d\"", "%s is not a duration",
-                                              quote(spec, text, buf, sizeof(buf)));
+                        return setting_refuse(refusal,
+                                              "a number and a unit: \"250 ms\", \"30 s\", \"2 min\", \"1 h\", \"30 d\"",
+                                              "%s is not a duration", quote(spec, text, buf, sizeof(buf)));
                 break;
         case SETTING_SIZE:
                 r = parse_units(text, size_units, ELEMENTSOF(size_units), &ret->integer);
                 if (r < 0)
-                        return setting_refuse(refusal, "a number of bytes, or with a unit: \"64 KiB\", \"64 MiB\", \"1 GiB\"", "%s is not a size",
-                                              quote(spec, text, buf, sizeof(buf)));
+                        return setting_refuse(refusal,
+                                              "a number of bytes, or with a unit: \"64 KiB\", \"64 MiB\", \"1 GiB\"",
+                                              "%s is not a size", quote(spec, text, buf, sizeof(buf)));
                 break;
         default:
                 return take_string(spec, text, ret, refusal);
@@ -267,7 +276,7 @@ int setting_check_range(const SettingSpec *spec, const SettingValue *v, SettingR
                                                  : (i == 0 ? v->integer >= bound.integer : v->integer <= bound.integer))
                         continue;
                 hint = spec->min && spec->max ? str_printf("from %s to %s", spec->min, spec->max)
-                        : str_printf("%s %s", spec->min ? "at least" : "at most", bounds[i]);
+                                              : str_printf("%s %s", spec->min ? "at least" : "at most", bounds[i]);
                 return hint ? setting_refuse(refusal, hint, "is %s", i == 0 ? "too small" : "too large") : -ENOMEM;
         }
         return 0;
@@ -285,10 +294,14 @@ int setting_parse_environment(const SettingSpec *spec, const char *text, Setting
         d = settings_ecmascript_number(text);
         if (spec->type == SETTING_DURATION)
                 d *= spec->env_unit == SETTING_ENV_MSEC ? 1000.0 : 1e6;
-        if (!isfinite(d) || d != trunc(d) || (spec->type == SETTING_DURATION && fmod(d, spec->env_unit == SETTING_ENV_MSEC ? 1000.0 : 1e6) != 0))
-                return setting_refuse(refusal, spec->type != SETTING_DURATION ? "an integer, without separators or unit"
-                                      : spec->env_unit == SETTING_ENV_MSEC ? "a whole number of milliseconds, without unit"
-                                                                            : "a whole number of seconds, without unit", "invalid integer");
+        if (!isfinite(d) || d != trunc(d) ||
+            (spec->type == SETTING_DURATION && fmod(d, spec->env_unit == SETTING_ENV_MSEC ? 1000.0 : 1e6) != 0))
+                return setting_refuse(refusal,
+                                      spec->type != SETTING_DURATION ? "an integer, without separators or unit"
+                                      : spec->env_unit == SETTING_ENV_MSEC
+                                              ? "a whole number of milliseconds, without unit"
+                                              : "a whole number of seconds, without unit",
+                                      "invalid integer");
         if (fabs(d) >= 9223372036854775808.0)
                 return setting_refuse(refusal, NULL, "is out of range");
         ret->integer = (int64_t) d;

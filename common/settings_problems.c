@@ -41,7 +41,7 @@ void settings_problems_done(SettingsProblems *p) {
         for (size_t i = 0; i < p->n; i++)
                 problem_done(&p->items[i]);
         free(p->items);
-        *p = (SettingsProblems) { 0 };
+        *p = (SettingsProblems){ 0 };
 }
 
 char *settings_problems_format(const SettingsProblems *p) {
@@ -112,14 +112,23 @@ static char *format_units(int64_t v, bool size) {
         static const struct {
                 int64_t factor;
                 const char *name;
-        } durations[] = { { INT64_C(86400000000), "d" }, { INT64_C(3600000000), "h" }, { 60000000, "min" }, { 1000000, "s" }, { 1000, "ms" }, { 1, "us" } },
-          sizes[] = { { INT64_C(1) << 40, "TiB" }, { INT64_C(1) << 30, "GiB" }, { INT64_C(1) << 20, "MiB" }, { INT64_C(1) << 10, "KiB" } };
+        } durations[] = { { INT64_C(86400000000), "d" },
+                          { INT64_C(3600000000), "h" },
+                          { 60000000, "min" },
+                          { 1000000, "s" },
+                          { 1000, "ms" },
+                          { 1, "us" } },
+          sizes[] = { { INT64_C(1) << 40, "TiB" },
+                      { INT64_C(1) << 30, "GiB" },
+                      { INT64_C(1) << 20, "MiB" },
+                      { INT64_C(1) << 10, "KiB" } };
 
         for (size_t i = 0; size ? i < ELEMENTSOF(sizes) : i < ELEMENTSOF(durations); i++) {
                 int64_t factor = size ? sizes[i].factor : durations[i].factor;
 
                 if (v != 0 && v % factor == 0)
-                        return str_printf("%lld %s", (long long) (v / factor), size ? sizes[i].name : durations[i].name);
+                        return str_printf("%lld %s", (long long) (v / factor),
+                                          size ? sizes[i].name : durations[i].name);
         }
         return size ? str_printf("%lld", (long long) v) : strdup("0 s");
 }
@@ -137,7 +146,8 @@ static char *mask_url(const char *url) {
         if (!at)
                 return strchr(end, '@') || strchr(url, '?') ? strdup("********") : strdup(url);
         colon = memchr(sep + 3, ':', (size_t) (at - sep - 3));
-        return str_printf("%.*s********%s", (int) ((colon ? colon + 1 : sep + 3) - url), url, strchr(at + 1, '@') ? "" : at);
+        return str_printf("%.*s********%s", (int) ((colon ? colon + 1 : sep + 3) - url), url,
+                          strchr(at + 1, '@') ? "" : at);
 }
 
 char *settings_format_value(const Settings *s, const char *name, bool mask) {
@@ -149,10 +159,14 @@ char *settings_format_value(const Settings *s, const char *name, bool mask) {
         if (mask && (row->spec->flags & SETTING_SECRET) && row->spec->type != SETTING_URL)
                 return strdup("********");
         switch (row->spec->type) {
-        case SETTING_BOOL: return strdup(row->value.integer ? "true" : "false");
-        case SETTING_INT: return str_printf("%lld", (long long) row->value.integer);
-        case SETTING_DURATION: return format_units(row->value.integer, false);
-        case SETTING_SIZE: return format_units(row->value.integer, true);
+        case SETTING_BOOL:
+                return strdup(row->value.integer ? "true" : "false");
+        case SETTING_INT:
+                return str_printf("%lld", (long long) row->value.integer);
+        case SETTING_DURATION:
+                return format_units(row->value.integer, false);
+        case SETTING_SIZE:
+                return format_units(row->value.integer, true);
         case SETTING_NUMBER:
                 for (int precision = 1; precision <= 17; precision++) {
                         (void) snprintf(buf, sizeof(buf), "%.*g", precision, row->value.number);

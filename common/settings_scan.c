@@ -24,7 +24,8 @@ typedef struct Scan {
 /* libconfig takes the end of the file for the end of both, and says nothing about what it swallowed. */
 static int unclosed(Scan *c, int line, const char *what) {
         *c->ok = false;
-        return settings_problem(c->problems, false, c->path, line, NULL, "close it; what follows this line was not checked", "a %s is not closed", what);
+        return settings_problem(c->problems, false, c->path, line, NULL,
+                                "close it; what follows this line was not checked", "a %s is not closed", what);
 }
 
 static int skip_comment(Scan *c) {
@@ -70,7 +71,8 @@ static int scan_number(Scan *c) {
         if (c->p == digits || (!hex && (*c->p == '.' || *c->p == 'e' || *c->p == 'E'))) {
                 /* A float, or no number at all: nothing of it can wrap. */
                 c->p += c->p == start;
-                while (c->p < c->end && (isalnum((unsigned char) *c->p) || *c->p == '.' || ((*c->p == '-' || *c->p == '+') && (c->p[-1] | 32) == 'e')))
+                while (c->p < c->end && (isalnum((unsigned char) *c->p) || *c->p == '.' ||
+                                         ((*c->p == '-' || *c->p == '+') && (c->p[-1] | 32) == 'e')))
                         c->p++;
                 return 0;
         }
@@ -79,11 +81,14 @@ static int scan_number(Scan *c) {
         wide = *c->p == 'L';
         while (*c->p == 'L')
                 c->p++;
-        if (errno == 0 && (wide ? v <= (unsigned long long) INT64_MAX : v <= (unsigned long long) INT32_MAX + (*start == '-' && !hex)))
+        if (errno == 0 && (wide ? v <= (unsigned long long) INT64_MAX
+                                : v <= (unsigned long long) INT32_MAX + (*start == '-' && !hex)))
                 return 0;
         return settings_problem(c->problems, false, c->path, c->line, NULL,
-                                wide ? "use a number below 2^63" : "append L to the number (as in 5000000000L), or write it with a unit in quotes",
-                                wide ? "the integer does not fit into 64 bits" : "the integer does not fit into 32 bits and would be changed silently");
+                                wide ? "use a number below 2^63"
+                                     : "append L to the number (as in 5000000000L), or write it with a unit in quotes",
+                                wide ? "the integer does not fit into 64 bits"
+                                     : "the integer does not fit into 32 bits and would be changed silently");
 }
 
 /* @include "path", relative to the directory of settings. */
@@ -108,14 +113,16 @@ static int scan_include(Scan *c) {
                 return -ENOMEM;
         if (c->depth >= INCLUDE_DEPTH_MAX) {
                 *c->ok = false;
-                return settings_problem(c->problems, false, c->path, c->line, "@include", "look for a file that includes itself", "files are included too deeply");
+                return settings_problem(c->problems, false, c->path, c->line, "@include",
+                                        "look for a file that includes itself", "files are included too deeply");
         }
         r = settings_read_file(path, INCLUDE_SIZE_MAX, &text, &length);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
                 *c->ok = false;
-                return settings_problem(c->problems, false, c->path, c->line, "@include", "check the path and its permissions", "cannot read %s: %s", path, strerror(-r));
+                return settings_problem(c->problems, false, c->path, c->line, "@include",
+                                        "check the path and its permissions", "cannot read %s: %s", path, strerror(-r));
         }
         return settings_scan(path, text, length, c->include_dir, c->depth + 1, c->problems, c->ok);
 }

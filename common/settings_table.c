@@ -6,18 +6,24 @@
 const SettingSpec settings_common_table[] = {
         /* service */
         { "service_name", SETTING_STRING, "roundtable", .env = "SERVICE_NAME",
-          .help = "Prefix of all Redis keys and metric names and Kafka's client id. Instances that share work must share it." },
+          .help = "Prefix of all Redis keys and metric names and Kafka's client id. Instances that share work must "
+                  "share it." },
         { "node_env", SETTING_STRING, NULL, .env = "NODE_ENV",
-          .help = "Name of the environment (development, staging, production, test); a tag of every metric. production and "
+          .help = "Name of the environment (development, staging, production, test); a tag of every metric. production "
+                  "and "
                   "staging demand the settings marked so." },
         { "environment_file", SETTING_PATH, "/etc/default/roundtable", .flags = SETTING_SUPERVISOR,
-          .help = "File of NAME=value lines with the original's variables, read at start and on reload. Variables of the "
+          .help = "File of NAME=value lines with the original's variables, read at start and on reload. Variables of "
+                  "the "
                   "process environment win over it." },
-        { "log.level", SETTING_ENUM, "info", .env = "LOG_LEVEL", .choices = "emerg|alert|crit|error|warning|notice|info|debug",
+        { "log.level", SETTING_ENUM, "info", .env = "LOG_LEVEL",
+          .choices = "emerg|alert|crit|error|warning|notice|info|debug",
           .help = "Least severe level that is written." },
         { "statsd.host", SETTING_STRING, "localhost", .env = "STATSD_HOST", .help = "Host of the DogStatsD agent." },
-        { "statsd.port", SETTING_INT, "8125", "1", "65535", .env = "STATSD_PORT", .help = "UDP port of the DogStatsD agent." },
-        { "datadog.entity_id", SETTING_STRING, NULL, .env = "DD_ENTITY_ID", .help = "Value of the metric tag dd.internal.entity_id." },
+        { "statsd.port", SETTING_INT, "8125", "1", "65535", .env = "STATSD_PORT",
+          .help = "UDP port of the DogStatsD agent." },
+        { "datadog.entity_id", SETTING_STRING, NULL, .env = "DD_ENTITY_ID",
+          .help = "Value of the metric tag dd.internal.entity_id." },
         { "datadog.env", SETTING_STRING, NULL, .env = "DD_ENV", .help = "Value of the metric tag env." },
         { "datadog.service", SETTING_STRING, NULL, .env = "DD_SERVICE", .help = "Value of the metric tag service." },
         { "datadog.version", SETTING_STRING, NULL, .env = "DD_VERSION", .help = "Value of the metric tag version." },
@@ -34,8 +40,10 @@ const SettingSpec settings_common_table[] = {
           .help = "How long a task that crashed its worker three times is held on this host." },
 
         /* PostgreSQL */
-        { "database.host", SETTING_STRING, "localhost", .env = "DB_HOSTNAME", .help = "Primary server, or a directory of its socket." },
-        { "database.replica_host", SETTING_STRING, "localhost", .env = "DB_READONLY_HOSTNAME", .help = "Read replica." },
+        { "database.host", SETTING_STRING, "localhost", .env = "DB_HOSTNAME",
+          .help = "Primary server, or a directory of its socket." },
+        { "database.replica_host", SETTING_STRING, "localhost", .env = "DB_READONLY_HOSTNAME",
+          .help = "Read replica." },
         { "database.use_replica", SETTING_BOOL, "true", .env = "IS_USING_DB_READONLY",
           .help = "Whether there is a replica; without it the primary answers for it." },
         { "database.read_default_from_replica", SETTING_BOOL, "false", .env = "USE_READ_REPLICA",
@@ -47,12 +55,16 @@ const SettingSpec settings_common_table[] = {
           .help = "Its password. Also read from the credential database.password." },
         { "database.password_file", SETTING_PATH, NULL, .flags = SETTING_SUPERVISOR,
           .help = "File whose first line is the password; wins over database.password of the same file." },
-        { "database.sslmode", SETTING_ENUM, NULL, .env = "PGSSLMODE", .choices = "disable|allow|prefer|require|verify-ca|verify-full|no-verify",
-          .help = "TLS to PostgreSQL; unset: none, as the original. prefer and require verify the certificate there; here "
+        { "database.sslmode", SETTING_ENUM, NULL, .env = "PGSSLMODE",
+          .choices = "disable|allow|prefer|require|verify-ca|verify-full|no-verify",
+          .help = "TLS to PostgreSQL; unset: none, as the original. prefer and require verify the certificate there; "
+                  "here "
                   "they are libpq's." },
-        { "database.ssl_root_cert", SETTING_PATH, NULL, .env = "PGSSLROOTCERT", .help = "CA file for verify-ca and verify-full." },
-        { "database.acquire_timeout", SETTING_DURATION, "10 s", "100 ms", "10 min", .env = "PG_ACQUIRE_CONNECTION_TIMEOUT_MS",
-          .env_unit = SETTING_ENV_MSEC, .help = "Longest wait for a free connection." },
+        { "database.ssl_root_cert", SETTING_PATH, NULL, .env = "PGSSLROOTCERT",
+          .help = "CA file for verify-ca and verify-full." },
+        { "database.acquire_timeout", SETTING_DURATION, "10 s", "100 ms", "10 min",
+          .env = "PG_ACQUIRE_CONNECTION_TIMEOUT_MS", .env_unit = SETTING_ENV_MSEC,
+          .help = "Longest wait for a free connection." },
 
         /* Redis */
         { "redis.url", SETTING_URL, "redis://localhost:6382", .env = "REDIS_URL", .flags = SETTING_SECRET,
@@ -61,21 +73,24 @@ const SettingSpec settings_common_table[] = {
           .help = "File whose first line is the password of redis.url. Also read from the credential redis.password." },
         { "redis.reconnect_delay", SETTING_DURATION, "500 ms", "10 ms", "1 min", .env = "REDIS_RECONNECT_TIMEOUT_MS",
           .env_unit = SETTING_ENV_MSEC, .help = "Wait between attempts to reconnect." },
-        { "redis.reconnect_error_threshold", SETTING_INT, "10", "0", "1000000", .env = "REDIS_RECONNECT_ATTEMPT_ERROR_THRESHOLD",
+        { "redis.reconnect_error_threshold", SETTING_INT, "10", "0", "1000000",
+          .env = "REDIS_RECONNECT_ATTEMPT_ERROR_THRESHOLD",
           .help = "Attempts after which a failing reconnect is logged as an error instead of a warning." },
 
         /* Kafka */
-        { "kafka.brokers", SETTING_STRING, "localhost:9092", .env = "KAFKA_BROKER_URLS", .flags = SETTING_REQUIRED_PRODUCTION,
-          .help = "Comma-separated host:port list." },
+        { "kafka.brokers", SETTING_STRING, "localhost:9092", .env = "KAFKA_BROKER_URLS",
+          .flags = SETTING_REQUIRED_PRODUCTION, .help = "Comma-separated host:port list." },
         { "kafka.connection_timeout", SETTING_DURATION, "5 s", "1 s", "10 min", .env = "KAFKA_CONNECTION_TIMEOUT_MS",
           .env_unit = SETTING_ENV_MSEC, .help = "Time to set up a connection to a broker." },
-        { "kafka.max_batch_size", SETTING_SIZE, "900000", "1 KiB", "100 MiB", .env = "KAFKA_MAX_BATCH_WEBSOCKET_MESSAGE_SIZE_BYTES",
+        { "kafka.max_batch_size", SETTING_SIZE, "900000", "1 KiB", "100 MiB",
+          .env = "KAFKA_MAX_BATCH_WEBSOCKET_MESSAGE_SIZE_BYTES",
           .help = "Bytes of key and value after which a batch is sent." },
 
         /* schedule */
         { "start_delay.enabled", SETTING_BOOL, "true", .env = "START_DELAY_ENABLED",
           .help = "Whether each task waits a random time once after the supervisor started." },
-        { "start_delay.max", SETTING_DURATION, "3 min", "0 s", "30 d", .env = "MAX_START_DELAY_MS", .env_unit = SETTING_ENV_MSEC,
+        { "start_delay.max", SETTING_DURATION, "3 min", "0 s", "30 d", .env = "MAX_START_DELAY_MS",
+          .env_unit = SETTING_ENV_MSEC,
           .help = "The bound of the delay is the greater of this and fraction * interval." },
         { "start_delay.fraction", SETTING_NUMBER, "0.1", "0", "1", .env = "MAX_START_DELAY_FRACTION_OF_INTERVAL",
           .help = "See start_delay.max." },
@@ -87,7 +102,8 @@ const SettingSpec settings_common_table[] = {
 const SettingSpec settings_worker_table[] = {
         { "worker.enabled", SETTING_BOOL, "true", .help = "Whether this family's worker is run at all." },
         { "worker.max_concurrent_running_tasks", SETTING_INT, "2", "1", "64", .env = "MAX_CONCURRENT_RUNNING_TASKS",
-          .help = "Tasks that run at once in one worker, exactly. With two or more, one slot is kept for short tasks." },
+          .help = "Tasks that run at once in one worker, exactly. With two or more, one slot is kept for short "
+                  "tasks." },
         { "worker.pg_pool_max", SETTING_INT, "2", "1", "100", .env = "PG_POOL_MAX",
           .help = "Most connections of one worker to each PostgreSQL server." },
         { "worker.pg_pool_min", SETTING_INT, "1", "0", "100", .env = "PG_POOL_MIN",
@@ -96,9 +112,11 @@ const SettingSpec settings_worker_table[] = {
           .help = "A worker whose loop does not turn for this long is replaced." },
         { "worker.stop_timeout", SETTING_DURATION, "25 s", "1 s", "1 h",
           .help = "How long running tasks may finish when the worker stops; not above supervisor.stop_timeout." },
-        { "worker.open_files", SETTING_INT, "1024", "64", "1048576", .help = "Limit of open descriptors (RLIMIT_NOFILE)." },
+        { "worker.open_files", SETTING_INT, "1024", "64", "1048576",
+          .help = "Limit of open descriptors (RLIMIT_NOFILE)." },
         { "worker.memory_max", SETTING_SIZE, NULL, "16 MiB", "1 TiB",
-          .help = "Memory limit of the worker's control group, where the system has that controller; else reported as not enforced." },
+          .help = "Memory limit of the worker's control group, where the system has that controller; else reported as "
+                  "not enforced." },
         { "worker.sandbox", SETTING_ENUM, "auto", .choices = "auto|required|off",
           .help = "Landlock and seccomp: where available, or else refuse to start, or not at all." },
         { NULL },

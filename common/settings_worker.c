@@ -34,7 +34,8 @@ json_t *settings_to_worker_json(const Settings *s, const FamilyManifest *manifes
         json_t *document, *values = json_object();
 
         for (size_t i = 0; values && i < s->n; i++)
-                if (is_given(s->rows[i], manifest) && json_object_set_new(values, s->rows[i]->name, value_to_json(s->rows[i])) < 0) {
+                if (is_given(s->rows[i], manifest) &&
+                    json_object_set_new(values, s->rows[i]->name, value_to_json(s->rows[i])) < 0) {
                         json_decref(values);
                         return NULL;
                 }
@@ -75,7 +76,8 @@ int settings_from_worker_json(const json_t *document, const FamilyManifest *mani
         int r;
 
         if (!str_eq(json_string_value(json_object_get(document, "family")), manifest->name) || !json_is_object(values))
-                return error_set(reterr, ERROR_NEVER, -EBADMSG, "the settings are not those of family %s", manifest->name);
+                return error_set(reterr, ERROR_NEVER, -EBADMSG, "the settings are not those of family %s",
+                                 manifest->name);
         r = settings_new(manifests, &s);
         if (r < 0)
                 return error_set(reterr, ERROR_NEVER, r, "out of memory");
@@ -94,7 +96,8 @@ int settings_from_worker_json(const json_t *document, const FamilyManifest *mani
         }
         for (void *i = json_object_iter((json_t *) values); i; i = json_object_iter_next((json_t *) values, i))
                 if (!settings_find(s, json_object_iter_key(i)))
-                        return error_set(reterr, ERROR_NEVER, -EBADMSG, "setting %s is unknown to this worker", json_object_iter_key(i));
+                        return error_set(reterr, ERROR_NEVER, -EBADMSG, "setting %s is unknown to this worker",
+                                         json_object_iter_key(i));
         *ret = TAKE_PTR(s);
         return 0;
 }

@@ -99,7 +99,7 @@ void buffer_clear(Buffer *b) {
 
 void buffer_done(Buffer *b) {
         free(b->data);
-        *b = (Buffer) { 0 };
+        *b = (Buffer){ 0 };
 }
 
 char *buffer_take(Buffer *b) {
@@ -112,6 +112,6 @@ char *buffer_take(Buffer *b) {
                 return NULL;
         }
         s = b->data;
-        *b = (Buffer) { 0 };
+        *b = (Buffer){ 0 };
         return s;
 }

@@ -24,12 +24,12 @@
 #define USEC_INFINITY UINT64_MAX
 
 /* Hands the pointer over and leaves NULL behind, so that the cleanup attribute does nothing. */
-#define TAKE_PTR(p)                                                                                          \
-        ({                                                                                                   \
-                __typeof__(p) *_pp = &(p);                                                                   \
-                __typeof__(p) _v = *_pp;                                                                     \
-                *_pp = NULL;                                                                                 \
-                _v;                                                                                          \
+#define TAKE_PTR(p)                                                                                                    \
+        ({                                                                                                             \
+                __typeof__(p) *_pp = &(p);                                                                             \
+                __typeof__(p) _v = *_pp;                                                                               \
+                *_pp = NULL;                                                                                           \
+                _v;                                                                                                    \
         })
 
 /* Hands the descriptor over and leaves -EBADF behind. */
@@ -57,10 +57,10 @@ static inline void close_fd_p(int *fd) {
 #define _cleanup_close_ _cleanup_(close_fd_p)
 
 /* Defines `void func##p(type **p)` for _cleanup_: calls func on a non-NULL pointer. */
-#define DEFINE_CLEANUP(type, func)                                                                           \
-        static inline void func##p(type **p) {                                                               \
-                if (*p)                                                                                      \
-                        func(*p);                                                                            \
+#define DEFINE_CLEANUP(type, func)                                                                                     \
+        static inline void func##p(type **p) {                                                                         \
+                if (*p)                                                                                                \
+                        func(*p);                                                                                      \
         }
 
 static inline bool str_eq(const char *a, const char *b) {

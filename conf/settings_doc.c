@@ -80,7 +80,8 @@ static void conf_row(const char *name, const SettingSpec *spec, void *userdata) 
         move_to(d, key);
         last = strrchr(key, '.') ? strrchr(key, '.') + 1 : key;
         indent = depth(d->path) * 4;
-        printf("%*s# %s%s%s\n%*s#%s = ", indent, "", spec->help ?: "", spec->env ? " Variable: " : "", spec->env ?: "", indent, "", last);
+        printf("%*s# %s%s%s\n%*s#%s = ", indent, "", spec->help ?: "", spec->env ? " Variable: " : "", spec->env ?: "",
+               indent, "", last);
         print_value(d, name, spec);
         printf(";%s\n", value && *value ? "" : " # unset by default");
         free(value);
@@ -93,7 +94,8 @@ static void environment_row(const char *name, const SettingSpec *spec, void *use
                 return;
         printf("# %s: %s\n#%s=", name, spec->help ?: "", spec->env);
         if (spec->type == SETTING_DURATION)
-                printf("%llu", (unsigned long long) settings_duration_usec(d->settings, name) / (spec->env_unit == SETTING_ENV_SEC ? 1000000 : 1000));
+                printf("%llu", (unsigned long long) settings_duration_usec(d->settings, name) /
+                                       (spec->env_unit == SETTING_ENV_SEC ? 1000000 : 1000));
         else if (spec->type == SETTING_SIZE)
                 printf("%lld", (long long) settings_int(d->settings, name));
         else {
@@ -116,7 +118,8 @@ static void roff(const char *text) {
 }
 
 static const char *type_text(SettingType type) {
-        static const char *const names[] = { "string", "boolean", "integer", "number", "duration", "size", "URL", "path", "one of" };
+        static const char *const names[] = { "string", "boolean", "integer", "number", "duration",
+                                             "size",   "URL",     "path",    "one of" };
 
         return names[type];
 }
@@ -156,10 +159,14 @@ static void man_row(const char *name, const SettingSpec *spec, void *userdata) {
 }
 
 static void man(Doc *d) {
-        printf(".TH ROUNDTABLE.CONF 5 \"\" roundtable\n.SH NAME\nroundtable.conf, workers/*.conf \\- settings of roundtable\n"
-               ".SH DESCRIPTION\nBoth are libconfig files. A dotted name below is a key in groups: log.level is\n.nf\n    log = { level = \"info\"; };\n.fi\n"
-               "Durations and sizes are strings with units (\"30 s\", \"64 MiB\"). The environment file and, above it, the environment win over both "
-               "files; an empty variable counts as unset. Keys under worker may be set for one family by the bare key in workers/FAMILY.conf.\n"
+        printf(".TH ROUNDTABLE.CONF 5 \"\" roundtable\n.SH NAME\nroundtable.conf, workers/*.conf \\- settings of "
+               "roundtable\n"
+               ".SH DESCRIPTION\nBoth are libconfig files. A dotted name below is a key in groups: log.level is\n.nf\n "
+               "   log = { level = \"info\"; };\n.fi\n"
+               "Durations and sizes are strings with units (\"30 s\", \"64 MiB\"). The environment file and, above it, "
+               "the environment win over both "
+               "files; an empty variable counts as unset. Keys under worker may be set for one family by the bare key "
+               "in workers/FAMILY.conf.\n"
                ".SH ROUNDTABLE.CONF\n");
         settings_visit(d->settings, man_row, d);
         for (const FamilyManifest *const *f = family_manifests; *f; f++) {
@@ -184,7 +191,8 @@ int main(int argc, char **argv) {
         if (str_eq(d.mode, "man"))
                 man(&d);
         else if (str_eq(d.mode, "environment")) {
-                printf("# Variables of the original service, read by roundtable at start and on reload. They win over roundtable.conf(5).\n");
+                printf("# Variables of the original service, read by roundtable at start and on reload. They win over "
+                       "roundtable.conf(5).\n");
                 settings_visit(s, environment_row, &d);
                 for (const FamilyManifest *const *f = family_manifests; *f; f++) {
                         d.family = (*f)->name;
@@ -192,7 +200,8 @@ int main(int argc, char **argv) {
                 }
         } else if (str_eq(d.mode, "conf") || (str_eq(d.mode, "family") && argc > 2 && family_manifest_find(argv[2]))) {
                 d.family = str_eq(d.mode, "family") ? argv[2] : NULL;
-                printf("# Every setting with its default. See roundtable.conf(5); check with: roundtable config check\n\n");
+                printf("# Every setting with its default. See roundtable.conf(5); check with: roundtable config "
+                       "check\n\n");
                 settings_visit(s, conf_row, &d);
                 move_to(&d, NULL);
         } else

@@ -59,7 +59,8 @@ void cgroup_setup(Supervisor *s) {
         /* A group with processes of its own may not have groups with controllers below it. */
         if ((mkdirat(s->cgroup_fd, "supervisor", 0755) < 0 && errno != EEXIST) ||
             write_text(s->cgroup_fd, "supervisor/cgroup.procs", "0") < 0) {
-                log_notice(AT, "cannot use the delegated control group, workers stay in the service's own: %s", strerror(errno));
+                log_notice(AT, "cannot use the delegated control group, workers stay in the service's own: %s",
+                           strerror(errno));
                 s->cgroup_fd = close_fd(s->cgroup_fd);
                 return;
         }
@@ -85,7 +86,8 @@ int cgroup_open_worker(const WorkerProcess *w) {
 
                 (void) snprintf(text, sizeof text, "%" PRId64, memory_max);
                 if (write_text(s->cgroup_fd, limit, text) < 0)
-                        log_notice(AT, "worker.memory_max of %s is not enforced: the system has no memory controller here",
+                        log_notice(AT,
+                                   "worker.memory_max of %s is not enforced: the system has no memory controller here",
                                    w->manifest->name);
         } else
                 (void) write_text(s->cgroup_fd, limit, "max");

@@ -25,7 +25,7 @@ static int parse_client(int argc, char **argv, bool dry_run, ClientOptions *ret)
                                                  { "dry-run", no_argument, NULL, OPTION_DRY_RUN },
                                                  { NULL, 0, NULL, 0 } };
 
-        *ret = (ClientOptions) { 0 };
+        *ret = (ClientOptions){ 0 };
         for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
                 if (c == OPTION_CONF)
                         ret->conf_dir = optarg;
@@ -63,7 +63,8 @@ static int ask(const ClientOptions *o, json_t *request, uint64_t timeout_usec, j
         if (r < 0) {
                 (void) fprintf(stderr, "roundtable: %s\n", error_text(&e));
                 if (r == -ENOENT || r == -ECONNREFUSED)
-                        (void) fprintf(stderr, "  HINT: is the service running? Look at: systemctl status roundtable\n");
+                        (void) fprintf(stderr,
+                                       "  HINT: is the service running? Look at: systemctl status roundtable\n");
                 return EXIT_CODE_FAILED;
         }
         if (json_is_true(json_object_get(reply, "ok"))) {
@@ -103,7 +104,8 @@ static void print_task(const json_t *task) {
         char duration[64] = "-", next[64], since[64];
 
         if (json_is_object(last))
-                (void) format_duration((uint64_t) json_integer_value(json_object_get(last, "duration_usec")), duration, sizeof duration);
+                (void) format_duration((uint64_t) json_integer_value(json_object_get(last, "duration_usec")), duration,
+                                       sizeof duration);
         (void) printf("  %-32s %-11s %-10s %-10s %-12s %-12s %s\n", text_of(task, "name"), text_of(task, "state"),
                       json_is_object(last) ? text_of(last, "result") : "-", duration,
                       ago(json_object_get(last, "started_usec"), since, sizeof since),
@@ -118,12 +120,13 @@ static bool print_servers(const json_t *servers) {
         json_t *server;
         bool bad = false;
 
-        json_object_foreach((json_t *) servers, name, server)
+        json_object_foreach ((json_t *) servers, name, server)
                 if (json_is_false(json_object_get(server, "ok"))) {
                         char since[64];
 
                         (void) printf("  ! %s has been missing for %s: %s\n", name,
-                                      ago(json_object_get(server, "since_usec"), since, sizeof since), text_of(server, "error"));
+                                      ago(json_object_get(server, "since_usec"), since, sizeof since),
+                                      text_of(server, "error"));
                         bad = true;
                 }
         return bad;
@@ -142,24 +145,28 @@ static void print_worker(const json_t *w) {
                 (void) printf(", pid %" JSON_INTEGER_FORMAT ", up %s", json_integer_value(json_object_get(w, "pid")),
                               ago(json_object_get(w, "started_usec"), text, sizeof text));
         if (json_integer_value(json_object_get(w, "restarts")) > 0)
-                (void) printf(", %" JSON_INTEGER_FORMAT " restarts", json_integer_value(json_object_get(w, "restarts")));
+                (void) printf(", %" JSON_INTEGER_FORMAT " restarts",
+                              json_integer_value(json_object_get(w, "restarts")));
         if (!str_empty(text_of(w, "last_exit")))
                 (void) printf(", the last one %s", text_of(w, "last_exit"));
         (void) printf("\n");
         if (json_is_true(json_object_get(w, "serial")))
                 (void) printf("  ! runs one task at a time until the faulty one is known\n");
-        if (running && json_is_integer(json_object_get(w, "landlock")) && json_integer_value(json_object_get(w, "landlock")) <= 0)
+        if (running && json_is_integer(json_object_get(w, "landlock")) &&
+            json_integer_value(json_object_get(w, "landlock")) <= 0)
                 (void) printf("  ! no Landlock here: secrets are not separated between workers\n");
-        json_object_foreach(json_object_get(w, "quarantined"), name, until_usec) {
-                (void) printf("  ! %s is held on this host for another %s\n", name, until(until_usec, text, sizeof text));
+        json_object_foreach (json_object_get(w, "quarantined"), name, until_usec) {
+                (void) printf("  ! %s is held on this host for another %s\n", name,
+                              until(until_usec, text, sizeof text));
         }
         if (!print_servers(json_object_get(told, "servers")) && !str_empty(health) && !str_eq(health, "ok"))
                 (void) printf("  ! %s\n", health);
         if (running && !str_empty(text_of(w, "error")))
                 (void) printf("  ! does not tell about its tasks: %s\n", text_of(w, "error"));
         if (json_array_size(tasks) > 0)
-                (void) printf("  %-32s %-11s %-10s %-10s %-12s %-12s %s\n", "TASK", "STATE", "LAST", "TOOK", "AGO", "NEXT IN", "HOLDER");
-        json_array_foreach((json_t *) tasks, i, task)
+                (void) printf("  %-32s %-11s %-10s %-10s %-12s %-12s %s\n", "TASK", "STATE", "LAST", "TOOK", "AGO",
+                              "NEXT IN", "HOLDER");
+        json_array_foreach ((json_t *) tasks, i, task)
                 print_task(task);
 }
 
@@ -176,10 +183,10 @@ static bool is_unhealthy(const json_t *w) {
         if ((!str_empty(health) && !str_eq(health, "ok")) || json_object_size(json_object_get(w, "quarantined")) > 0 ||
             (str_eq(state, "running") && !str_empty(text_of(w, "error"))))
                 return true;
-        json_object_foreach((json_t *) servers, name, item)
+        json_object_foreach ((json_t *) servers, name, item)
                 if (json_is_false(json_object_get(item, "ok")))
                         return true;
-        json_array_foreach((json_t *) tasks, i, item)
+        json_array_foreach ((json_t *) tasks, i, item)
                 if (str_eq(text_of(json_object_get(item, "last"), "result"), "failed"))
                         return true;
         return false;
@@ -201,17 +208,17 @@ int verb_status(int argc, char **argv) {
                 return code;
         service = json_object_get(reply, "service");
         workers = json_object_get(reply, "workers");
-        json_array_foreach((json_t *) workers, i, w)
+        json_array_foreach ((json_t *) workers, i, w)
                 bad = is_unhealthy(w) || bad;
         if (o.json) {
                 (void) json_dumpf(reply, stdout, JSON_INDENT(2));
                 (void) printf("\n");
         } else {
-                (void) printf("roundtable %s on %s: %s, pid %" JSON_INTEGER_FORMAT ", up %s\n", text_of(service, "version"),
-                              text_of(service, "host"), text_of(service, "state"),
+                (void) printf("roundtable %s on %s: %s, pid %" JSON_INTEGER_FORMAT ", up %s\n",
+                              text_of(service, "version"), text_of(service, "host"), text_of(service, "state"),
                               json_integer_value(json_object_get(service, "pid")),
                               ago(json_object_get(service, "started_usec"), text, sizeof text));
-                json_array_foreach((json_t *) workers, i, w)
+                json_array_foreach ((json_t *) workers, i, w)
                         print_worker(w);
         }
         json_decref(reply);
@@ -226,7 +233,8 @@ int verb_reload(int argc, char **argv) {
 
         if (parse_client(argc, argv, true, &o) < 0)
                 return EXIT_CODE_USAGE;
-        code = ask(&o, json_pack("{s:s, s:b}", "verb", "reload", "dry_run", (int) o.dry_run), RELOAD_TIMEOUT_USEC, &reply);
+        code = ask(&o, json_pack("{s:s, s:b}", "verb", "reload", "dry_run", (int) o.dry_run), RELOAD_TIMEOUT_USEC,
+                   &reply);
         if (code != 0)
                 return code;
         if (o.json) {
@@ -234,7 +242,7 @@ int verb_reload(int argc, char **argv) {
                 (void) printf("\n");
         } else if (o.dry_run) {
                 (void) printf("settings are valid\n");
-                json_array_foreach(json_object_get(reply, "restarts"), i, name)
+                json_array_foreach (json_object_get(reply, "restarts"), i, name)
                         (void) printf("would restart worker %s\n", json_string_value(name));
         }
         json_decref(reply);

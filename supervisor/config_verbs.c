@@ -21,8 +21,9 @@ static void show_row(const char *name, const SettingSpec *spec, void *userdata) 
                 show->failed = true;
         else if (!show->json)
                 (void) printf("%s = %s  # %s\n", name, *value ? value : "(unset)", origin);
-        else if (json_array_append_new(show->json, json_pack("{s:s, s:s, s:s, s:b}", "name", name, "value", value, "origin", origin, "secret",
-                                                              (spec->flags & SETTING_SECRET) != 0)) < 0)
+        else if (json_array_append_new(show->json,
+                                       json_pack("{s:s, s:s, s:s, s:b}", "name", name, "value", value, "origin", origin,
+                                                 "secret", (spec->flags & SETTING_SECRET) != 0)) < 0)
                 show->failed = true;
 }
 

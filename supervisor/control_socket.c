@@ -1,5 +1,5 @@
-/* Who may ask what on the supervisor's control socket. Everybody can open it (mode 0666); each request is judged by what
- * the kernel says about its sender, and each change is logged with the uid. */
+/* Who may ask what on the supervisor's control socket. Everybody can open it (mode 0666); each request is judged by
+ * what the kernel says about its sender, and each change is logged with the uid. */
 
 #include "common/log.h"
 #include "common/message_ids.h"
@@ -25,12 +25,9 @@ static void run_reload(Supervisor *s, ControlRequest *request, const json_t *mes
 }
 
 static const ControlVerb verbs[] = {
-        { "cancel", VERB_CHANGE, forward_request },
-        { "log-level", VERB_CHANGE, forward_request },
-        { "pause", VERB_CHANGE, forward_request },
-        { "reload", VERB_CHANGE, run_reload },
-        { "resume", VERB_CHANGE, forward_request },
-        { "status", VERB_READ, run_status },
+        { "cancel", VERB_CHANGE, forward_request },  { "log-level", VERB_CHANGE, forward_request },
+        { "pause", VERB_CHANGE, forward_request },   { "reload", VERB_CHANGE, run_reload },
+        { "resume", VERB_CHANGE, forward_request },  { "status", VERB_READ, run_status },
         { "trigger", VERB_CHANGE, forward_request },
 };
 
@@ -76,11 +73,12 @@ static void on_request(ControlRequest *request, const json_t *message, const Con
         if (v->kind == VERB_CHANGE) {
                 _cleanup_free_ char *text = str_printf("Asked by uid %u to %s", peer->uid, v->name);
                 _cleanup_free_ char *json = json_dumps(message, JSON_COMPACT);
-                LogField fields[] = { LOG_INT("PEER_UID", "peerUid", peer->uid), LOG_INT("PEER_PID", "peerPid", peer->pid),
-                                      LOG_JSON("REQUEST", "request", json),
+                LogField fields[] = { LOG_INT("PEER_UID", "peerUid", peer->uid),
+                                      LOG_INT("PEER_PID", "peerPid", peer->pid), LOG_JSON("REQUEST", "request", json),
                                       LOG_STRING("TASK", "task", json_string_value(json_object_get(message, "task"))) };
 
-                log_write(LOG_LEVEL_NOTICE, MESSAGE_CONTROL_CHANGE, AT, fields, ELEMENTSOF(fields), text ? text : v->name);
+                log_write(LOG_LEVEL_NOTICE, MESSAGE_CONTROL_CHANGE, AT, fields, ELEMENTSOF(fields),
+                          text ? text : v->name);
         }
         v->run(s, request, message, peer->uid);
 }

@@ -15,10 +15,11 @@ static void on_forwarded(Supervisor *s _unused_, json_t *replies, void *userdata
         json_t *reply;
 
         if (json_object_size(replies) == 0) {
-                control_reply_error(request, EXIT_CODE_USAGE, "roundtable status shows the workers", "no worker has that");
+                control_reply_error(request, EXIT_CODE_USAGE, "roundtable status shows the workers",
+                                    "no worker has that");
                 return;
         }
-        json_object_foreach(replies, family, reply)
+        json_object_foreach (replies, family, reply)
                 if (!json_is_true(json_object_get(reply, "ok"))) {
                         const char *text = json_string_value(json_object_get(reply, "error"));
                         json_int_t code = json_integer_value(json_object_get(reply, "code"));
@@ -39,7 +40,7 @@ static json_t *tasks_of_family(const json_t *tasks, const FamilyManifest *manife
         if (json_is_string(tasks))
                 return json_incref((json_t *) tasks);
         own = json_array();
-        json_array_foreach((json_t *) tasks, i, name)
+        json_array_foreach ((json_t *) tasks, i, name)
                 if (family_manifest_find_task(json_string_value(name), NULL) == manifest)
                         (void) json_array_append(own, name);
         if (json_array_size(own) > 0)
@@ -58,7 +59,7 @@ static const char *unknown_task(const json_t *message) {
                 return json_is_string(task) ? json_string_value(task) : "(not a name)";
         if (json_is_string(tasks) && !str_eq(json_string_value(tasks), "all"))
                 return json_string_value(tasks);
-        json_array_foreach((json_t *) tasks, i, name)
+        json_array_foreach ((json_t *) tasks, i, name)
                 if (!family_manifest_find_task(json_string_value(name), NULL))
                         return json_is_string(name) ? json_string_value(name) : "(not a name)";
         return NULL;
@@ -101,7 +102,8 @@ void forward_request(Supervisor *s, ControlRequest *request, const json_t *messa
                 WorkerProcess *w = &s->workers[i];
                 json_t *own = tasks ? tasks_of_family(tasks, w->manifest) : NULL, *copy;
 
-                if (!concerns(w, message) || (tasks && !own) || (!one_task && json_is_string(tasks) && !worker_process_enabled(w))) {
+                if (!concerns(w, message) || (tasks && !own) ||
+                    (!one_task && json_is_string(tasks) && !worker_process_enabled(w))) {
                         json_decref(own);
                         continue;
                 }

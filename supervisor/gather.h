@@ -6,8 +6,8 @@
 
 typedef struct Gather Gather;
 
-/* `replies` maps family -> the worker's whole reply, or {"ok":false,"code":1,"error":text} where there was none; borrowed.
- * Comes exactly once, maybe before gather_finish() returns. */
+/* `replies` maps family -> the worker's whole reply, or {"ok":false,"code":1,"error":text} where there was none;
+ * borrowed. Comes exactly once, maybe before gather_finish() returns. */
 typedef void (*GatherCallback)(Supervisor *s, json_t *replies, void *userdata);
 
 Gather *gather_new(Supervisor *s, GatherCallback callback, void *userdata);

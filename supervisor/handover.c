@@ -17,7 +17,8 @@ static json_t *delays_to_json(const WorkerProcess *w) {
 
         for (size_t i = 0; o && i < w->n_delays; i++)
                 if (json_object_set_new(o, w->delays[i].task,
-                                        json_integer((json_int_t) start_delay_left_usec(w->delays[i].due_usec, now))) < 0) {
+                                        json_integer((json_int_t) start_delay_left_usec(w->delays[i].due_usec, now))) <
+                    0) {
                         json_decref(o);
                         return NULL;
                 }
@@ -45,10 +46,11 @@ static json_t *document(const WorkerProcess *w) {
         const Supervisor *s = w->supervisor;
         const char *target = s->foreground ? "console" : getenv("JOURNAL_STREAM") ? "journal" : "json";
 
-        return json_pack("{s:i, s:O, s:s, s:O, s:s, s:s, s:o, s:b, s:o, s:s, s:n}", "protocol", WORKER_PROTOCOL, "settings",
-                         w->settings, "instance", w->instance, "dead_instances", w->dead_instances, "runtime_dir",
-                         s->runtime_dir, "host", s->host, "start_delay_usec", delays_to_json(w), "serial",
-                         (int) w->quarantine.serial, "quarantined", quarantined_to_json(w), "log_target", target, "memory");
+        return json_pack("{s:i, s:O, s:s, s:O, s:s, s:s, s:o, s:b, s:o, s:s, s:n}", "protocol", WORKER_PROTOCOL,
+                         "settings", w->settings, "instance", w->instance, "dead_instances", w->dead_instances,
+                         "runtime_dir", s->runtime_dir, "host", s->host, "start_delay_usec", delays_to_json(w),
+                         "serial", (int) w->quarantine.serial, "quarantined", quarantined_to_json(w), "log_target",
+                         target, "memory");
 }
 
 static int make_memfd(const char *text, Error *reterr) {
@@ -80,7 +82,9 @@ int worker_handover_send(WorkerProcess *w, Error *reterr) {
                 struct cmsghdr align;
         } control = { 0 };
         struct iovec iov = { .iov_base = (void *) packet, .iov_len = sizeof packet - 1 };
-        struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+        struct msghdr h = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -EBADF;
         struct cmsghdr *c;

@@ -9,7 +9,7 @@
 void instances_done(Instances *i) {
         free(i->path);
         json_decref(i->families);
-        *i = (Instances) { 0 };
+        *i = (Instances){ 0 };
 }
 
 static bool instances_valid(const json_t *families) {
@@ -18,14 +18,14 @@ static bool instances_valid(const json_t *families) {
 
         if (!json_is_object(families))
                 return false;
-        json_object_foreach((json_t *) families, family, entry) {
+        json_object_foreach ((json_t *) families, family, entry) {
                 const json_t *current = json_object_get(entry, "current"), *dead = json_object_get(entry, "dead");
                 size_t k;
                 json_t *id;
 
                 if ((current && !json_is_string(current)) || !json_is_array(dead))
                         return false;
-                json_array_foreach((json_t *) dead, k, id)
+                json_array_foreach ((json_t *) dead, k, id)
                         if (!json_is_string(id))
                                 return false;
         }
@@ -48,7 +48,8 @@ int instances_open(const char *state_dir, Instances *ret, Error *reterr) {
                         _cleanup_free_ char *aside = str_printf("%s.bad", i.path);
 
                         if (!aside || rename(i.path, aside) < 0) {
-                                r = error_set(reterr, ERROR_NEVER, -errno, "%s: damaged, and cannot be set aside: %m", i.path);
+                                r = error_set(reterr, ERROR_NEVER, -errno, "%s: damaged, and cannot be set aside: %m",
+                                              i.path);
                                 instances_done(&i);
                                 return r;
                         }
@@ -87,7 +88,8 @@ static int instances_save(const Instances *i, Error *reterr) {
                         return error_set(reterr, ERROR_RETRY, -errno, "%s: cannot write: %m", temporary);
                 done += (size_t) n;
         }
-        /* No fsync: after a crash of the whole host the locks end by their TTL, and a restart must not wait for a disk. */
+        /* No fsync: after a crash of the whole host the locks end by their TTL, and a restart must not wait for a disk.
+         */
         if (rename(temporary, i->path) < 0)
                 return error_set(reterr, ERROR_RETRY, -errno, "%s: cannot replace: %m", i->path);
         return 0;
@@ -107,7 +109,8 @@ static int entry_retire(json_t *entry) {
         return 0;
 }
 
-int instances_next(Instances *i, const char *family, char ret_id[static INSTANCE_TEXT_SIZE], json_t **ret_dead, Error *reterr) {
+int instances_next(Instances *i, const char *family, char ret_id[static INSTANCE_TEXT_SIZE], json_t **ret_dead,
+                   Error *reterr) {
         json_t *entry = json_object_get(i->families, family);
         int r;
 

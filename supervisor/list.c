@@ -16,7 +16,9 @@ static json_t *task_to_json(const Settings *s, const FamilyManifest *family, con
                 _cleanup_free_ char *name = str_printf("%s.tasks.%s.%s", family->name, task->name, keys[i]);
                 _cleanup_free_ char *value = name ? settings_format_value(s, name, true) : NULL;
 
-                if (!value || json_object_set_new(j, keys[i], json_pack("{s:s, s:s}", "value", value, "origin", settings_origin(s, name))) < 0) {
+                if (!value || json_object_set_new(j, keys[i],
+                                                  json_pack("{s:s, s:s}", "value", value, "origin",
+                                                            settings_origin(s, name))) < 0) {
                         json_decref(j);
                         return NULL;
                 }
@@ -27,11 +29,13 @@ static json_t *task_to_json(const Settings *s, const FamilyManifest *family, con
 static void print_task(const json_t *task, bool worker_enabled) {
         const json_t *v;
 
-        (void) printf("%s/%s%s\n", json_string_value(json_object_get(task, "family")), json_string_value(json_object_get(task, "task")),
+        (void) printf("%s/%s%s\n", json_string_value(json_object_get(task, "family")),
+                      json_string_value(json_object_get(task, "task")),
                       worker_enabled ? "" : "  (its worker is not enabled)");
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
                 v = json_object_get(task, keys[i]);
-                (void) printf("    %-16s %-10s %s\n", keys[i], json_string_value(json_object_get(v, "value")), json_string_value(json_object_get(v, "origin")));
+                (void) printf("    %-16s %-10s %s\n", keys[i], json_string_value(json_object_get(v, "value")),
+                              json_string_value(json_object_get(v, "origin")));
         }
 }
 

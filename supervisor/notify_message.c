@@ -44,7 +44,7 @@ static void parse_line(const char *line, NotifyMessage *m) {
 void notify_message_parse(char *data, size_t length, NotifyMessage *ret) {
         char *line = data, *end = data + length;
 
-        *ret = (NotifyMessage) { 0 };
+        *ret = (NotifyMessage){ 0 };
         *end = '\0';
         while (line < end) {
                 char *newline = memchr(line, '\n', (size_t) (end - line));

@@ -1,5 +1,5 @@
-/* The socket workers notify us on. Who sent a datagram is what the kernel says, never what it contains; a sender that is
- * not one of our workers is dropped and counted. */
+/* The socket workers notify us on. Who sent a datagram is what the kernel says, never what it contains; a sender that
+ * is not one of our workers is dropped and counted. */
 
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -20,7 +20,9 @@ static int receive(int fd, char *data, size_t size, size_t *ret_length, pid_t *r
                 struct cmsghdr align;
         } control;
         struct iovec iov = { .iov_base = data, .iov_len = size };
-        struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+        struct msghdr h = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
         pid_t pid = 0;
         ssize_t n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
@@ -83,7 +85,8 @@ int notify_socket_open(Supervisor *s, Error *reterr) {
         if (!s->notify_path)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         if (strlen(s->notify_path) >= sizeof address.sun_path)
-                return error_set(reterr, ERROR_NEVER, -ENAMETOOLONG, "%s: path of a socket is too long", s->notify_path);
+                return error_set(reterr, ERROR_NEVER, -ENAMETOOLONG, "%s: path of a socket is too long",
+                                 s->notify_path);
         memcpy(address.sun_path, s->notify_path, strlen(s->notify_path) + 1);
         if (unlink(s->notify_path) < 0 && errno != ENOENT)
                 return error_set(reterr, ERROR_RETRY, -errno, "%s: cannot remove the old socket: %m", s->notify_path);

@@ -10,7 +10,7 @@ void quarantine_done(Quarantine *q) {
                 free(q->tasks[i].reason);
         }
         free(q->tasks);
-        *q = (Quarantine) { 0 };
+        *q = (Quarantine){ 0 };
 }
 
 bool quarantine_counts(int signal, bool watchdog, bool oom) {
@@ -37,7 +37,7 @@ static QuarantineTask *quarantine_task(Quarantine *q, const char *name, size_t l
                 return NULL;
         }
         q->tasks = tasks;
-        tasks[q->n_tasks] = (QuarantineTask) { .name = copy };
+        tasks[q->n_tasks] = (QuarantineTask){ .name = copy };
         return &tasks[q->n_tasks++];
 }
 

@@ -2,8 +2,8 @@
 
 /* Which task of a worker is to blame when the worker keeps dying of faults. Pure logic: no clock, no process.
  *
- * Deaths that count: SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGABRT, a missed watchdog, the kernel's OOM kill; never a
- * SIGKILL or SIGTERM from outside. A death is charged to every task that was running, or to the watchdog's culprit
+ * Deaths that count: SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGABRT, a missed watchdog, the kernel's OOM kill; never
+ * a SIGKILL or SIGTERM from outside. A death is charged to every task that was running, or to the watchdog's culprit
  * alone. Two charges against one task: the worker runs one task at a time. Three, with exactly one task running: that
  * task is quarantined for the cool-down, and what was charged to the others, who were only present, is forgotten. */
 
@@ -30,10 +30,11 @@ typedef struct Quarantine {
 } Quarantine;
 
 void quarantine_done(Quarantine *q);
-/* Whether a death by this signal counts at all (`watchdog`: we killed it for a missed watchdog; `oom`: the kernel did). */
+/* Whether a death by this signal counts at all (`watchdog`: we killed it for a missed watchdog; `oom`: the kernel did).
+ */
 bool quarantine_counts(int signal, bool watchdog, bool oom);
-/* A counted death. `running` is the comma-separated list of running tasks, `culprit` the watchdog's or NULL. Returns the
- * task that is quarantined by it (borrowed), or NULL. Realtime clock. */
+/* A counted death. `running` is the comma-separated list of running tasks, `culprit` the watchdog's or NULL. Returns
+ * the task that is quarantined by it (borrowed), or NULL. Realtime clock. */
 const char *quarantine_death(Quarantine *q, const char *running, const char *culprit, const char *reason,
                              uint64_t cooldown_usec, uint64_t now_usec);
 /* Ends what has cooled down. Call before each start of the worker. */

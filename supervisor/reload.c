@@ -1,6 +1,6 @@
-/* Reload: all settings are read and judged before anything changes; then only the workers whose effective settings differ
- * are drained and started anew. A further reload during that just moves the goal: a draining worker is started with
- * whatever is newest. Answers wait until the workers have settled. */
+/* Reload: all settings are read and judged before anything changes; then only the workers whose effective settings
+ * differ are drained and started anew. A further reload during that just moves the goal: a draining worker is started
+ * with whatever is newest. Answers wait until the workers have settled. */
 
 #include <signal.h>
 
@@ -96,11 +96,11 @@ static void reload_refused(ControlRequest *request, const SettingsProblems *prob
         _cleanup_free_ char *text = settings_problems_format(problems);
 
         if (!dry_run)
-                log_printf(LOG_LEVEL_ERROR, MESSAGE_RELOAD_FAILED, AT, "Settings have problems, the old ones stay in force:\n%s",
-                           text ? text : "out of memory");
+                log_printf(LOG_LEVEL_ERROR, MESSAGE_RELOAD_FAILED, AT,
+                           "Settings have problems, the old ones stay in force:\n%s", text ? text : "out of memory");
         if (request)
-                control_reply_error(request, EXIT_CODE_CONFIG, "nothing was changed; the old settings stay in force", "%s",
-                                    text ? text : "out of memory");
+                control_reply_error(request, EXIT_CODE_CONFIG, "nothing was changed; the old settings stay in force",
+                                    "%s", text ? text : "out of memory");
 }
 
 void reload_request(Supervisor *s, ControlRequest *request, bool dry_run) {

@@ -16,7 +16,7 @@ int settings_options_parse(int argc, char **argv, SettingsOptions *ret) {
                                                  { "json", no_argument, NULL, OPTION_JSON },
                                                  { NULL, 0, NULL, 0 } };
 
-        *ret = (SettingsOptions) { 0 };
+        *ret = (SettingsOptions){ 0 };
         optind = 0; /* a verb may be called more than once in a process */
         for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
                 if (c == OPTION_CONF)
@@ -40,11 +40,13 @@ static size_t report_stray_files(const char *conf_dir) {
         d = path ? opendir(path) : NULL;
         while (d && (entry = readdir(d))) {
                 char *dot = strrchr(entry->d_name, '.');
-                _cleanup_free_ char *family = dot && str_eq(dot, ".conf") ? strndup(entry->d_name, (size_t) (dot - entry->d_name)) : NULL;
+                _cleanup_free_ char *family =
+                        dot && str_eq(dot, ".conf") ? strndup(entry->d_name, (size_t) (dot - entry->d_name)) : NULL;
 
                 if (!family || !*family || family_manifest_find(family))
                         continue;
-                (void) fprintf(stderr, "%s/%s: there is no family of this name\n  HINT: rename or remove the file\n", path, entry->d_name);
+                (void) fprintf(stderr, "%s/%s: there is no family of this name\n  HINT: rename or remove the file\n",
+                               path, entry->d_name);
                 n++;
         }
         if (d)

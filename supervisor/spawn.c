@@ -1,5 +1,6 @@
 /* Fork and exec of a worker. The child inherits nothing but what workers/worker_protocol.h names: three standard
- * descriptors, the hand-over socket, a scrubbed environment. Between fork and exec only what is safe there is called. */
+ * descriptors, the hand-over socket, a scrubbed environment. Between fork and exec only what is safe there is called.
+ */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -47,8 +48,8 @@ static int environment_build(const WorkerProcess *w, Environment *e) {
 #ifdef ROUNDTABLE_TESTING
         /* Failpoints, injected clocks; and where sanitizers and coverage write. */
         for (char **p = environ; *p && r >= 0; p++)
-                if (strncmp(*p, "ROUNDTABLE_", 11) == 0 || strncmp(*p, "ASAN_", 5) == 0 || strncmp(*p, "UBSAN_", 6) == 0 ||
-                    strncmp(*p, "LSAN_", 5) == 0 || strncmp(*p, "TSAN_", 5) == 0)
+                if (strncmp(*p, "ROUNDTABLE_", 11) == 0 || strncmp(*p, "ASAN_", 5) == 0 ||
+                    strncmp(*p, "UBSAN_", 6) == 0 || strncmp(*p, "LSAN_", 5) == 0 || strncmp(*p, "TSAN_", 5) == 0)
                         r = environment_add(e, strdup(*p));
 #endif
         return r;
@@ -59,7 +60,8 @@ _Noreturn static void child_fail(const char *what) {
         _exit(EXIT_CODE_FAILED);
 }
 
-_Noreturn static void child(const char *path, char *const *argv, char *const *envp, pid_t parent, int handover_fd, int cgroup_fd) {
+_Noreturn static void child(const char *path, char *const *argv, char *const *envp, pid_t parent, int handover_fd,
+                            int cgroup_fd) {
         struct sigaction standard = { .sa_handler = SIG_DFL };
         sigset_t none;
         int null;
@@ -91,7 +93,8 @@ _Noreturn static void child(const char *path, char *const *argv, char *const *en
 }
 
 pid_t worker_spawn(WorkerProcess *w, int *ret_fd, Error *reterr) {
-        char *argv[] = { w->supervisor->worker_path, (char *) "--family", (char *) w->manifest->name, (char *) "--supervised", NULL };
+        char *argv[] = { w->supervisor->worker_path, (char *) "--family", (char *) w->manifest->name,
+                         (char *) "--supervised", NULL };
         _cleanup_(environment_done) Environment environment = { 0 };
         _cleanup_close_ int cgroup_fd = -EBADF, ours = -EBADF, theirs = -EBADF;
         int pair[2];

@@ -27,13 +27,14 @@ static json_t *quarantined(const WorkerProcess *w) {
 static json_t *worker_to_json(const WorkerProcess *w, const json_t *reply) {
         json_t *worker = json_object_get(reply, "worker"), *landlock = json_object_get(w->hello, "landlock");
 
-        return json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:o, s:O, s:O, s:o}", "family", w->manifest->name,
-                         "state", worker_state_to_string(w->state), "pid", (int) w->pid, "restarts", (json_int_t) w->restarts,
-                         "failed_starts", (json_int_t) w->failed_starts, "started_usec", (json_int_t) w->started_usec,
-                         "next_start_usec", (json_int_t) w->next_start_usec, "last_exit", text_or_null(w->last_exit), "health",
-                         text_or_null(w->health), "status", text_or_null(w->status), "serial", (int) w->quarantine.serial,
-                         "quarantined", quarantined(w), "landlock", landlock ? landlock : json_null(), "worker",
-                         worker ? worker : json_null(), "error", text_or_null(json_string_value(json_object_get(reply, "error"))));
+        return json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:o, s:O, s:O, s:o}", "family",
+                         w->manifest->name, "state", worker_state_to_string(w->state), "pid", (int) w->pid, "restarts",
+                         (json_int_t) w->restarts, "failed_starts", (json_int_t) w->failed_starts, "started_usec",
+                         (json_int_t) w->started_usec, "next_start_usec", (json_int_t) w->next_start_usec, "last_exit",
+                         text_or_null(w->last_exit), "health", text_or_null(w->health), "status",
+                         text_or_null(w->status), "serial", (int) w->quarantine.serial, "quarantined", quarantined(w),
+                         "landlock", landlock ? landlock : json_null(), "worker", worker ? worker : json_null(),
+                         "error", text_or_null(json_string_value(json_object_get(reply, "error"))));
 }
 
 static void on_gathered(Supervisor *s, json_t *replies, void *userdata) {
@@ -45,10 +46,10 @@ static void on_gathered(Supervisor *s, json_t *replies, void *userdata) {
 
                 (void) json_array_append_new(workers, worker_to_json(w, json_object_get(replies, w->manifest->name)));
         }
-        control_reply(userdata, json_pack("{s:{s:s, s:i, s:s, s:I, s:s, s:s, s:I}, s:o}", "service", "version", ROUNDTABLE_VERSION,
-                                          "pid", (int) getpid(), "state", state, "started_usec", (json_int_t) s->started_usec,
-                                          "host", s->host, "runtime_dir", s->runtime_dir, "notify_dropped",
-                                          (json_int_t) s->notify_dropped, "workers", workers));
+        control_reply(userdata, json_pack("{s:{s:s, s:i, s:s, s:I, s:s, s:s, s:I}, s:o}", "service", "version",
+                                          ROUNDTABLE_VERSION, "pid", (int) getpid(), "state", state, "started_usec",
+                                          (json_int_t) s->started_usec, "host", s->host, "runtime_dir", s->runtime_dir,
+                                          "notify_dropped", (json_int_t) s->notify_dropped, "workers", workers));
 }
 
 void status_reply(Supervisor *s, ControlRequest *request) {

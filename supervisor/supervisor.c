@@ -64,7 +64,8 @@ static void supervisor_tell_systemd(Supervisor *s, size_t enabled, size_t ready)
                 if (w->state == WORKER_REFUSED || w->state == WORKER_OWN_UNIT)
                         (void) buffer_printf(&text, "; %s %s", w->manifest->name, worker_state_to_string(w->state));
                 else if (w->failed_starts >= WORKER_FAILED_STARTS_GIVEN_UP)
-                        (void) buffer_printf(&text, "; %s failed to start %u times", w->manifest->name, w->failed_starts);
+                        (void) buffer_printf(&text, "; %s failed to start %u times", w->manifest->name,
+                                             w->failed_starts);
                 else if (w->health && !str_eq(w->health, "ok"))
                         (void) buffer_printf(&text, "; %s: %s", w->manifest->name, w->health);
         }
@@ -102,7 +103,8 @@ void supervisor_workers_changed(Supervisor *s) {
         }
         s->announced = true;
         (void) sd_notify(false, "READY=1");
-        log_printf(LOG_LEVEL_INFO, MESSAGE_SUPERVISOR_STARTED, AT, "Supervisor is ready with %zu of %zu workers", ready, enabled);
+        log_printf(LOG_LEVEL_INFO, MESSAGE_SUPERVISOR_STARTED, AT, "Supervisor is ready with %zu of %zu workers", ready,
+                   enabled);
 }
 
 void supervisor_stop(Supervisor *s, int exit_code) {
@@ -127,7 +129,8 @@ static int on_stop_signal(sd_event_source *source _unused_, const struct signalf
         return 0;
 }
 
-static int on_reload_signal(sd_event_source *source _unused_, const struct signalfd_siginfo *si _unused_, void *userdata) {
+static int on_reload_signal(sd_event_source *source _unused_, const struct signalfd_siginfo *si _unused_,
+                            void *userdata) {
         reload_request(userdata, NULL, false);
         return 0;
 }
@@ -196,9 +199,11 @@ static int supervisor_setup_paths(Supervisor *s, const SupervisorOptions *o, Err
                 s->worker_path = program_path("roundtable-worker", false);
         if (!s->host || !s->runtime_dir || !s->state_dir || !s->worker_path || (o->conf_dir && !s->conf_dir))
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
-        /* The service's own comes from tmpfiles, setgid. Not here: RestrictSUIDSGID= refuses such a mode even when it exists. */
+        /* The service's own comes from tmpfiles, setgid. Not here: RestrictSUIDSGID= refuses such a mode even when it
+         * exists. */
         if (mkdir(s->runtime_dir, 0755) < 0 && errno != EEXIST)
-                return error_set(reterr, ERROR_NEVER, -errno, "%s: cannot make the runtime directory: %m", s->runtime_dir);
+                return error_set(reterr, ERROR_NEVER, -errno, "%s: cannot make the runtime directory: %m",
+                                 s->runtime_dir);
         if (mkdir(s->state_dir, 0700) < 0 && errno != EEXIST)
                 return error_set(reterr, ERROR_NEVER, -errno, "%s: cannot make the state directory: %m", s->state_dir);
         return 0;
@@ -238,7 +243,8 @@ static int supervisor_setup(Supervisor *s, const SupervisorOptions *o, Error *re
         for (; s->n_workers < n; s->n_workers++) {
                 r = worker_process_init(&s->workers[s->n_workers], s, family_manifests[s->n_workers]);
                 if (r < 0)
-                        return error_set(reterr, ERROR_RETRY, r, "cannot set up worker %s", family_manifests[s->n_workers]->name);
+                        return error_set(reterr, ERROR_RETRY, r, "cannot set up worker %s",
+                                         family_manifests[s->n_workers]->name);
         }
         return 0;
 }
@@ -272,8 +278,11 @@ static int supervisor_check_families(const SupervisorOptions *o) {
 }
 
 int supervisor_run(const SupervisorOptions *o) {
-        _cleanup_(supervisor_done) Supervisor s = { .notify_fd = -EBADF, .lock_fd = -EBADF, .cgroup_fd = -EBADF,
-                                                    .families = o->families, .foreground = o->foreground,
+        _cleanup_(supervisor_done) Supervisor s = { .notify_fd = -EBADF,
+                                                    .lock_fd = -EBADF,
+                                                    .cgroup_fd = -EBADF,
+                                                    .families = o->families,
+                                                    .foreground = o->foreground,
                                                     .started_usec = clock_realtime_usec() };
         _cleanup_(settings_problems_done) SettingsProblems problems = { 0 };
         _cleanup_error_ Error e = ERROR_INIT;
@@ -287,8 +296,8 @@ int supervisor_run(const SupervisorOptions *o) {
         if (problems.n > 0) {
                 _cleanup_free_ char *text = settings_problems_format(&problems);
 
-                log_printf(r < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, MESSAGE_CONFIG_INVALID, AT, "Settings have problems:\n%s",
-                           text ? text : "out of memory");
+                log_printf(r < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, MESSAGE_CONFIG_INVALID, AT,
+                           "Settings have problems:\n%s", text ? text : "out of memory");
         }
         if (r < 0) {
                 (void) sd_notify(false, "STATUS=settings are invalid");

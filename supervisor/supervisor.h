@@ -36,7 +36,7 @@ typedef enum WorkerState {
 } WorkerState;
 
 typedef struct TaskDelay {
-        const char *task; /* the manifest's */
+        const char *task;  /* the manifest's */
         uint64_t due_usec; /* monotonic */
 } TaskDelay;
 
@@ -80,7 +80,7 @@ struct Supervisor {
         char *worker_path;
         const char *const *families; /* of --family; NULL: all */
         bool foreground;
-        bool system_service; /* its own uid may not change things */
+        bool system_service;           /* its own uid may not change things */
         gid_t read_group, admin_group; /* (gid_t) -1: there is no such group */
         int lock_fd;
         int cgroup_fd; /* our delegated group, or negative */
@@ -96,14 +96,14 @@ struct Supervisor {
         ControlRequest **reloads; /* unanswered */
         size_t n_reloads;
         uint64_t started_usec; /* realtime */
-        bool announced; /* READY=1 sent */
+        bool announced;        /* READY=1 sent */
         bool stopping;
         int exit_code;
 };
 
 typedef struct SupervisorOptions {
         const char *conf_dir, *runtime_dir, *state_dir; /* NULL: from the settings */
-        const char *const *families; /* NULL-terminated, or NULL */
+        const char *const *families;                    /* NULL-terminated, or NULL */
         bool foreground;
 } SupervisorOptions;
 

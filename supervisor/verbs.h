@@ -13,8 +13,8 @@ typedef struct SettingsOptions {
 int verb_config(int argc, char **argv); /* config check|show [--json] */
 int verb_list(int argc, char **argv);   /* list [--json] */
 
-/* Reads files, environment file, environment and credentials for all families and prints every problem to stderr. Returns
- * an exit code; *ret is written only with 0. */
+/* Reads files, environment file, environment and credentials for all families and prints every problem to stderr.
+ * Returns an exit code; *ret is written only with 0. */
 int settings_load_for_cli(const SettingsOptions *options, Settings **ret);
 /* Reads --conf, --env-dir and --json. Leaves optind at the first other argument. -EINVAL: wrong usage. */
 int settings_options_parse(int argc, char **argv, SettingsOptions *ret);

@@ -23,7 +23,8 @@ static void worker_log(const WorkerProcess *w, LogLevel level, const char *messa
         _printf_(4, 5);
 
 static void worker_log(const WorkerProcess *w, LogLevel level, const char *message_id, const char *format, ...) {
-        LogField fields[] = { LOG_STRING("FAMILY", "family", w->manifest->name), LOG_STRING("WORKER", "worker", w->manifest->name),
+        LogField fields[] = { LOG_STRING("FAMILY", "family", w->manifest->name),
+                              LOG_STRING("WORKER", "worker", w->manifest->name),
                               LOG_INT("WORKER_PID", "workerPid", w->pid), LOG_STRING("TASK", "task", w->culprit) };
         _cleanup_free_ char *text = NULL;
         va_list ap;
@@ -36,9 +37,14 @@ static void worker_log(const WorkerProcess *w, LogLevel level, const char *messa
 
 const char *worker_state_to_string(WorkerState state) {
         static const char *const names[] = {
-                [WORKER_DISABLED] = "disabled", [WORKER_STARTING] = "starting", [WORKER_READY] = "running",
-                [WORKER_DRAINING] = "draining", [WORKER_KILLING] = "being killed", [WORKER_WAITING] = "waiting to restart",
-                [WORKER_REFUSED] = "refused its settings", [WORKER_OWN_UNIT] = "run by its own unit",
+                [WORKER_DISABLED] = "disabled",
+                [WORKER_STARTING] = "starting",
+                [WORKER_READY] = "running",
+                [WORKER_DRAINING] = "draining",
+                [WORKER_KILLING] = "being killed",
+                [WORKER_WAITING] = "waiting to restart",
+                [WORKER_REFUSED] = "refused its settings",
+                [WORKER_OWN_UNIT] = "run by its own unit",
         };
         return names[state];
 }
@@ -131,7 +137,8 @@ static int on_handover(sd_event_source *source _unused_, int fd, uint32_t revent
                 if (!hello || json_integer_value(json_object_get(hello, "protocol")) != WORKER_PROTOCOL ||
                     !str_eq(json_string_value(json_object_get(hello, "family")), w->manifest->name) ||
                     json_integer_value(json_object_get(hello, "pid")) != w->pid)
-                        r = error_set(&e, ERROR_NEVER, -EPROTO, "its hello is not of protocol %d (another version?)", WORKER_PROTOCOL);
+                        r = error_set(&e, ERROR_NEVER, -EPROTO, "its hello is not of protocol %d (another version?)",
+                                      WORKER_PROTOCOL);
                 else
                         r = worker_handover_send(w, &e);
         }
@@ -139,7 +146,8 @@ static int on_handover(sd_event_source *source _unused_, int fd, uint32_t revent
         sd_event_source_disable_unref(TAKE_PTR(w->handover));
         w->handover_fd = close_fd(w->handover_fd);
         if (r < 0) {
-                worker_log(w, LOG_LEVEL_ERROR, NULL, "Worker %s was not given its settings: %s", w->manifest->name, error_text(&e));
+                worker_log(w, LOG_LEVEL_ERROR, NULL, "Worker %s was not given its settings: %s", w->manifest->name,
+                           error_text(&e));
                 json_decref(hello);
                 worker_set_state(w, WORKER_KILLING, USEC_INFINITY);
                 worker_signal(w, SIGKILL);
@@ -154,7 +162,8 @@ static const char *describe_exit(const siginfo_t *si, bool hung, char *buffer, s
         else if (si->si_code == CLD_EXITED)
                 (void) snprintf(buffer, size, "exited with code %d", si->si_status);
         else
-                (void) snprintf(buffer, size, "was killed by SIG%s", sigabbrev_np(si->si_status) ? sigabbrev_np(si->si_status) : "?");
+                (void) snprintf(buffer, size, "was killed by SIG%s",
+                                sigabbrev_np(si->si_status) ? sigabbrev_np(si->si_status) : "?");
         return buffer;
 }
 
@@ -167,8 +176,8 @@ static void worker_count_death(WorkerProcess *w, const siginfo_t *si, const char
         if (!quarantine_counts(si->si_code == CLD_EXITED ? 0 : si->si_status, w->hung, oom))
                 return;
         cooldown = settings_duration_usec(w->supervisor->settings, "supervisor.quarantine_cooldown");
-        named = quarantine_death(&w->quarantine, w->running, w->culprit, oom ? "its worker ran out of memory" : what, cooldown,
-                                 clock_realtime_usec());
+        named = quarantine_death(&w->quarantine, w->running, w->culprit, oom ? "its worker ran out of memory" : what,
+                                 cooldown, clock_realtime_usec());
         if (named) {
                 char text[64];
 
@@ -177,8 +186,8 @@ static void worker_count_death(WorkerProcess *w, const siginfo_t *si, const char
                            "Task %s is held on this host for %s: its worker died of it %d times, it last %s", named,
                            format_duration(cooldown, text, sizeof text), QUARANTINE_DEATHS, what);
         } else if (w->quarantine.serial)
-                worker_log(w, LOG_LEVEL_WARNING, NULL, "Worker %s runs one task at a time until the faulty one is known",
-                           w->manifest->name);
+                worker_log(w, LOG_LEVEL_WARNING, NULL,
+                           "Worker %s runs one task at a time until the faulty one is known", w->manifest->name);
 }
 
 static void worker_ended_in_order(WorkerProcess *w) {
@@ -210,19 +219,23 @@ static int on_child(sd_event_source *source _unused_, const siginfo_t *si, void 
         else {
                 if (w->ready_usec == 0)
                         w->failed_starts++;
-                else if (clock_monotonic_usec() - w->ready_usec >= supervisor_tunable_usec("HEALTHY", WORKER_HEALTHY_USEC))
+                else if (clock_monotonic_usec() - w->ready_usec >=
+                         supervisor_tunable_usec("HEALTHY", WORKER_HEALTHY_USEC))
                         w->step = 0;
                 /* A start that failed is never repeated at once. */
                 if (w->ready_usec == 0 && w->step == 0)
                         w->step = 1;
                 if (exited && si->si_status == EXIT_CODE_TRY_AGAIN) {
-                        worker_log(w, LOG_LEVEL_NOTICE, NULL, "Family %s is run by a unit of its own", w->manifest->name);
+                        worker_log(w, LOG_LEVEL_NOTICE, NULL, "Family %s is run by a unit of its own",
+                                   w->manifest->name);
                         w->failed_starts = 0;
                         worker_forget_process(w);
-                        worker_set_state(w, WORKER_OWN_UNIT, supervisor_tunable_usec("OWN_UNIT", WORKER_OWN_UNIT_RETRY_USEC));
+                        worker_set_state(w, WORKER_OWN_UNIT,
+                                         supervisor_tunable_usec("OWN_UNIT", WORKER_OWN_UNIT_RETRY_USEC));
                 } else if (exited && si->si_status == EXIT_CODE_CONFIG) {
                         worker_log(w, LOG_LEVEL_ERROR, MESSAGE_WORKER_GIVEN_UP,
-                                   "Worker %s refused its settings and is not started before the next reload", w->manifest->name);
+                                   "Worker %s refused its settings and is not started before the next reload",
+                                   w->manifest->name);
                         worker_forget_process(w);
                         worker_set_state(w, WORKER_REFUSED, USEC_INFINITY);
                 } else {
@@ -251,8 +264,9 @@ static void worker_hang(WorkerProcess *w) {
         if (w->hung)
                 return;
         w->hung = true;
-        worker_log(w, LOG_LEVEL_ERROR, MESSAGE_WORKER_HUNG, "Worker %s does not answer its watchdog and is replaced%s%s",
-                   w->manifest->name, blamed ? "; it ran " : "", blamed ? blamed : "");
+        worker_log(w, LOG_LEVEL_ERROR, MESSAGE_WORKER_HUNG,
+                   "Worker %s does not answer its watchdog and is replaced%s%s", w->manifest->name,
+                   blamed ? "; it ran " : "", blamed ? blamed : "");
         worker_set_state(w, WORKER_KILLING, WORKER_KILL_DELAY_USEC);
         worker_signal(w, SIGABRT);
         /* A stopped process dies of SIGABRT only when it goes on. */
@@ -274,7 +288,8 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 
         switch (w->state) {
         case WORKER_STARTING:
-                worker_log(w, LOG_LEVEL_ERROR, NULL, "Worker %s was not ready in time and is killed", w->manifest->name);
+                worker_log(w, LOG_LEVEL_ERROR, NULL, "Worker %s was not ready in time and is killed",
+                           w->manifest->name);
                 worker_set_state(w, WORKER_KILLING, USEC_INFINITY);
                 worker_signal(w, SIGKILL);
                 break;
@@ -340,7 +355,8 @@ void worker_process_start(WorkerProcess *w) {
         w->started_usec = clock_realtime_usec();
         w->next_start_usec = 0;
         if (worker_try_start(w, &e) < 0) {
-                worker_log(w, LOG_LEVEL_ERROR, NULL, "Worker %s cannot be started: %s", w->manifest->name, error_text(&e));
+                worker_log(w, LOG_LEVEL_ERROR, NULL, "Worker %s cannot be started: %s", w->manifest->name,
+                           error_text(&e));
                 replace_text(&w->last_exit, error_text(&e));
                 worker_forget_process(w);
                 w->failed_starts++;
@@ -432,7 +448,7 @@ int worker_process_init(WorkerProcess *w, Supervisor *s, const FamilyManifest *m
         size_t n = 0;
         int r;
 
-        *w = (WorkerProcess) { .supervisor = s, .manifest = manifest, .state = WORKER_DISABLED, .handover_fd = -EBADF };
+        *w = (WorkerProcess){ .supervisor = s, .manifest = manifest, .state = WORKER_DISABLED, .handover_fd = -EBADF };
         while (manifest->tasks[n].name)
                 n++;
         w->delays = calloc(n + 1, sizeof *w->delays);
@@ -444,11 +460,12 @@ int worker_process_init(WorkerProcess *w, Supervisor *s, const FamilyManifest *m
 
                 w->delays[i].task = task;
                 w->delays[i].due_usec =
-                        now + start_delay_draw_usec(settings_bool(settings, "start_delay.enabled"),
-                                                    settings_duration_usec(settings, "start_delay.max"),
-                                                    settings_number(settings, "start_delay.fraction"),
-                                                    settings_task_duration_usec(settings, manifest->name, task, "interval"),
-                                                    random_fraction());
+                        now +
+                        start_delay_draw_usec(settings_bool(settings, "start_delay.enabled"),
+                                              settings_duration_usec(settings, "start_delay.max"),
+                                              settings_number(settings, "start_delay.fraction"),
+                                              settings_task_duration_usec(settings, manifest->name, task, "interval"),
+                                              random_fraction());
         }
         r = sd_event_add_time(s->event, &w->timer, CLOCK_MONOTONIC, 0, 0, on_timer, w);
         if (r >= 0)

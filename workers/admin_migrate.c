@@ -1,5 +1,5 @@
-/* The verb migrate: one sentence for people, or one JSON object. SIGINT and SIGTERM cancel it: the transaction is rolled
- * back at once, also while it waits for another migration. */
+/* The verb migrate: one sentence for people, or one JSON object. SIGINT and SIGTERM cancel it: the transaction is
+ * rolled back at once, also while it waits for another migration. */
 
 #include <getopt.h>
 #include <jansson.h>
@@ -52,8 +52,11 @@ static int parse_options(int argc, char **argv, Options *o) {
 }
 
 static int load(const Options *o, Settings **ret) {
-        SettingsSource source = { .conf_dir = o->conf_dir, .environ = (const char *const *) environ, .env_dir = o->env_dir,
-                                  .read_environment_file = true, .credentials_dir = getenv("CREDENTIALS_DIRECTORY") };
+        SettingsSource source = { .conf_dir = o->conf_dir,
+                                  .environ = (const char *const *) environ,
+                                  .env_dir = o->env_dir,
+                                  .read_environment_file = true,
+                                  .credentials_dir = getenv("CREDENTIALS_DIRECTORY") };
         SettingsProblems problems = { 0 };
         int r;
 
@@ -116,7 +119,8 @@ static void print_json(json_t *object) {
 }
 
 static void print_report(const Settings *settings, const MigrateReport *report, bool json) {
-        const char *name = settings_string(settings, "database.name"), *host = settings_string(settings, "database.host");
+        const char *name = settings_string(settings, "database.name"),
+                   *host = settings_string(settings, "database.host");
 
         if (json)
                 print_json(json_pack("{s:s, s:i, s:i, s:s}", "database", name, "version", report->version, "applied",
@@ -127,16 +131,17 @@ static void print_report(const Settings *settings, const MigrateReport *report, 
                 printf("database %s on %s: %zu migrations applied, now at version %d\n", name, host, report->applied,
                        report->version);
         else if (report->state == MIGRATE_ORIGINAL)
-                printf("database %s on %s was migrated by the original service; nothing to add, version %d\n", name, host,
-                       report->version);
+                printf("database %s on %s was migrated by the original service; nothing to add, version %d\n", name,
+                       host, report->version);
         else
                 printf("database %s on %s is at version %d already\n", name, host, report->version);
 }
 
 static int print_error(const Error *e, bool json) {
         if (json)
-                print_json(json_pack("{s:s, s:s, s:s?, s:s?}", "error", error_text(e), "kind", error_kind_to_string(e->kind),
-                                     "hint", e->hint, "sqlstate", e->sqlstate[0] ? e->sqlstate : NULL));
+                print_json(json_pack("{s:s, s:s, s:s?, s:s?}", "error", error_text(e), "kind",
+                                     error_kind_to_string(e->kind), "hint", e->hint, "sqlstate",
+                                     e->sqlstate[0] ? e->sqlstate : NULL));
         fprintf(stderr, "%s\n", error_text(e));
         if (e->hint)
                 fprintf(stderr, "HINT: %s\n", e->hint);

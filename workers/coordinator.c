@@ -117,7 +117,7 @@ static void coordinator_release(Coordinator *c) {
 }
 
 static void coordinator_copy_options(Coordinator *c, const CoordinatorOptions *o) {
-        c->identity = (LockIdentity) {
+        c->identity = (LockIdentity){
                 .service = copy_text(o->identity.service),
                 .host = copy_text(o->identity.host),
                 .worker = copy_text(o->identity.worker),
@@ -194,7 +194,7 @@ Coordinator *coordinator_free(Coordinator *c, uint64_t timeout_usec) {
                 (void) eventfd_write(c->command_fd, 1);
                 /* An exchange that began before stop_usec was set may last longer than it allows: end it then. Those
                  * that begin later are bounded by stop_usec themselves. */
-                finished = (struct pollfd) { .fd = c->finished_fd, .events = POLLIN };
+                finished = (struct pollfd){ .fd = c->finished_fd, .events = POLLIN };
                 for (;;) {
                         const uint64_t now = clock_monotonic_usec();
                         const uint64_t left = c->stop_usec > now ? c->stop_usec - now : 0;

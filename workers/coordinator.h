@@ -32,7 +32,7 @@ typedef enum CoordinatorEventType {
         COORDINATOR_REDIS_STATE, /* text NULL: reachable; else why not. One event per change */
         COORDINATOR_PAUSED,      /* the task is (still) paused by somebody; text: who and why */
         COORDINATOR_RESUMED,
-        COORDINATOR_DONE,        /* answer to pause, resume and fleet requests: serial, error text or NULL, document */
+        COORDINATOR_DONE, /* answer to pause, resume and fleet requests: serial, error text or NULL, document */
 } CoordinatorEventType;
 
 typedef struct CoordinatorEvent {
@@ -51,7 +51,7 @@ int coordinator_new(const CoordinatorOptions *options, Coordinator **ret);
 /* Stops the thread; ends what is still held (deleting E, and R if the task did not complete) within timeout_usec. */
 Coordinator *coordinator_free(Coordinator *c, uint64_t timeout_usec);
 
-int coordinator_fd(Coordinator *c); /* poll for POLLIN */
+int coordinator_fd(Coordinator *c);                           /* poll for POLLIN */
 bool coordinator_next(Coordinator *c, CoordinatorEvent *ret); /* false: none */
 
 /* One outstanding request per task. `token` is cancelled when the lock is lost; it must outlive the run. */

@@ -49,7 +49,7 @@ static void report_state(Coordinator *c, bool reachable, const char *text) {
                 c->slots[i].next_usec = 0;
         c->reachable_known = true;
         c->reachable = reachable;
-        coordinator_emit(c, (CoordinatorEvent) { .type = COORDINATOR_REDIS_STATE, .text = text ? strdup(text) : NULL });
+        coordinator_emit(c, (CoordinatorEvent){ .type = COORDINATOR_REDIS_STATE, .text = text ? strdup(text) : NULL });
 }
 
 /* An answer that is an error of one key's (a wrong type): the server is there. Told once per text. */
@@ -90,8 +90,8 @@ static void cancel_run(Coordinator *c, size_t task, const char *why) {
         }
         (void) pthread_mutex_unlock(&c->mutex);
         if (now)
-                coordinator_emit(c, (CoordinatorEvent) {
-                                            .type = COORDINATOR_CANCEL, .task = task, .text = strdup(why) });
+                coordinator_emit(c,
+                                 (CoordinatorEvent){ .type = COORDINATOR_CANCEL, .task = task, .text = strdup(why) });
 }
 
 uint64_t contact_check_confirmations(Coordinator *c) {
@@ -178,7 +178,7 @@ static void taken(Coordinator *c, size_t task, const LockTakeResult *result, uin
         s->active = true;
         s->cancelled = false;
         (void) pthread_mutex_unlock(&c->mutex);
-        coordinator_emit(c, (CoordinatorEvent) { .type = COORDINATOR_TAKEN, .task = task, .outcome = LOCK_TAKEN });
+        coordinator_emit(c, (CoordinatorEvent){ .type = COORDINATOR_TAKEN, .task = task, .outcome = LOCK_TAKEN });
 }
 
 static void not_taken(Coordinator *c, size_t task, LockTakeResult *result) {
@@ -193,11 +193,11 @@ static void not_taken(Coordinator *c, size_t task, LockTakeResult *result) {
                 s->paused = coordinator_allocate(1, 1);
                 c->pauses_usec = 0;
         }
-        coordinator_emit(c, (CoordinatorEvent) { .type = COORDINATOR_NOT_TAKEN,
-                                                 .task = task,
-                                                 .outcome = result->outcome,
-                                                 .wait_usec = result->wait_usec,
-                                                 .text = TAKE_PTR(result->holder) });
+        coordinator_emit(c, (CoordinatorEvent){ .type = COORDINATOR_NOT_TAKEN,
+                                                .task = task,
+                                                .outcome = result->outcome,
+                                                .wait_usec = result->wait_usec,
+                                                .text = TAKE_PTR(result->holder) });
 }
 
 void contact_take(Coordinator *c, size_t task) {
@@ -279,7 +279,7 @@ void contact_end_run(Coordinator *c, size_t task, const char *result, bool tell)
                         s->next_usec = now + c->reconnect_delay_usec;
         }
         if (tell)
-                coordinator_emit(c, (CoordinatorEvent) { .type = COORDINATOR_ENDED, .task = task, .wait_usec = wait });
+                coordinator_emit(c, (CoordinatorEvent){ .type = COORDINATOR_ENDED, .task = task, .wait_usec = wait });
 }
 
 static void note_pause(Coordinator *c, size_t task, char *text) {
@@ -291,9 +291,9 @@ static void note_pause(Coordinator *c, size_t task, char *text) {
         }
         free(s->paused);
         s->paused = text;
-        coordinator_emit(c, (CoordinatorEvent) { .type = text ? COORDINATOR_PAUSED : COORDINATOR_RESUMED,
-                                                 .task = task,
-                                                 .text = text ? strdup(text) : NULL });
+        coordinator_emit(c, (CoordinatorEvent){ .type = text ? COORDINATOR_PAUSED : COORDINATOR_RESUMED,
+                                                .task = task,
+                                                .text = text ? strdup(text) : NULL });
 }
 
 void contact_look_up_pauses(Coordinator *c) {
@@ -341,8 +341,8 @@ void contact_request(Coordinator *c, const Command *command) {
         }
         if (command->type != COMMAND_FLEET)
                 c->pauses_usec = 0; /* PAUSED and RESUMED follow at once */
-        coordinator_emit(c, (CoordinatorEvent) { .type = COORDINATOR_DONE,
-                                                 .serial = command->serial,
-                                                 .text = r < 0 ? strdup(error_text(&e)) : NULL,
-                                                 .document = document });
+        coordinator_emit(c, (CoordinatorEvent){ .type = COORDINATOR_DONE,
+                                                .serial = command->serial,
+                                                .text = r < 0 ? strdup(error_text(&e)) : NULL,
+                                                .document = document });
 }

@@ -47,20 +47,20 @@ typedef enum SlotPhase {
 /* One per task. */
 typedef struct Slot {
         /* guarded by the mutex: the run that the main thread knows of */
-        bool active;               /* between TAKEN and coordinator_end() */
-        bool cancelled;            /* for ever: this run starts no COMMIT any more */
+        bool active;                /* between TAKEN and coordinator_end() */
+        bool cancelled;             /* for ever: this run starts no COMMIT any more */
         uint64_t commit_until_usec; /* monotonic */
-        CancelToken *token;        /* of the run; the thread touches it only while active */
+        CancelToken *token;         /* of the run; the thread touches it only while active */
 
         /* the thread's own */
         SlotPhase phase;
         unsigned flags;
         char run_id[COORDINATOR_RUN_ID_SIZE];
         char uuid[UUID_TEXT_SIZE];
-        int64_t started_usec;  /* server time */
-        uint64_t taken_usec;   /* monotonic */
-        uint64_t next_usec;    /* monotonic: the next renewal or attempt */
-        bool lost;             /* somebody else's: not renewed any more */
+        int64_t started_usec; /* server time */
+        uint64_t taken_usec;  /* monotonic */
+        uint64_t next_usec;   /* monotonic: the next renewal or attempt */
+        bool lost;            /* somebody else's: not renewed any more */
         /* What must be done at the next contact before anything else for the task: undo (result empty) or end. */
         char left_uuid[UUID_TEXT_SIZE];
         char left_result[COORDINATOR_RESULT_SIZE];

@@ -102,7 +102,7 @@ static int start_threads(Executor *e) {
         for (; e->started < e->slots && r == 0; e->started += r == 0) {
                 Thread *t = &e->threads[e->started];
 
-                *t = (Thread) { .executor = e, .slot = e->started };
+                *t = (Thread){ .executor = e, .slot = e->started };
                 r = -pthread_create(&t->thread, NULL, thread_main, t);
         }
         (void) pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -1,7 +1,7 @@
 #pragma once
 
-/* The threads in which task bodies run: exactly as many as there are slots, so that a submitted job starts at once. They
- * block all signals and touch no event source; finished jobs come back through a descriptor.
+/* The threads in which task bodies run: exactly as many as there are slots, so that a submitted job starts at once.
+ * They block all signals and touch no event source; finished jobs come back through a descriptor.
  *
  * Submitting, fetching and freeing belong to the main thread. */
 

@@ -25,7 +25,7 @@ void worker_start_done(WorkerStart *s) {
         for (size_t i = 0; i < s->n_tasks; i++)
                 free(s->tasks[i].quarantine_reason);
         free(s->tasks);
-        *s = (WorkerStart) { 0 };
+        *s = (WorkerStart){ 0 };
 }
 
 static int allocate_tasks(WorkerStart *s) {
@@ -61,7 +61,9 @@ static int receive_memfd(uint64_t timeout_usec, int *ret, Error *reterr) {
         } control = { 0 };
         char packet[256];
         struct iovec iov = { .iov_base = packet, .iov_len = sizeof packet };
-        struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+        struct msghdr h = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
         struct pollfd p = { .fd = WORKER_HANDOVER_FD, .events = POLLIN };
         uint64_t end = clock_monotonic_usec() + timeout_usec;
         struct cmsghdr *c;
@@ -81,7 +83,8 @@ static int receive_memfd(uint64_t timeout_usec, int *ret, Error *reterr) {
         if (n < 0)
                 return error_set(reterr, ERROR_RETRY, -errno, "cannot receive the supervisor's hand-over: %m");
         c = CMSG_FIRSTHDR(&h);
-        if (n == 0 || !c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
+        if (n == 0 || !c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+            c->cmsg_len != CMSG_LEN(sizeof(int)))
                 return error_set(reterr, ERROR_NEVER, -EBADMSG, "the supervisor's hand-over has no memory file");
         memcpy(ret, CMSG_DATA(c), sizeof *ret);
         return 0;
@@ -201,11 +204,12 @@ int worker_start_from_json(const FamilyManifest *manifest, const json_t *documen
         s.serial = json_is_true(json_object_get(document, "serial"));
         s.log_target = target_from_string(json_string_value(json_object_get(document, "log_target")));
         *ret = s;
-        s = (WorkerStart) { 0 };
+        s = (WorkerStart){ 0 };
         return 0;
 }
 
-int worker_start_from_supervisor(const WorkerOptions *options, const WorkerHello *hello, WorkerStart *ret, Error *reterr) {
+int worker_start_from_supervisor(const WorkerOptions *options, const WorkerHello *hello, WorkerStart *ret,
+                                 Error *reterr) {
         _cleanup_close_ int fd = -EBADF;
         _cleanup_close_ _unused_ int socket_fd = WORKER_HANDOVER_FD; /* closed in the end */
         json_t *document = NULL;
@@ -231,7 +235,8 @@ static void draw_start_delays(WorkerStart *s) {
                 uint64_t interval = settings_task_duration_usec(s->settings, s->manifest->name,
                                                                 s->manifest->tasks[i].name, "interval");
 
-                s->tasks[i].start_delay_usec = start_delay_draw_usec(enabled, max, fraction, interval, random_fraction());
+                s->tasks[i].start_delay_usec =
+                        start_delay_draw_usec(enabled, max, fraction, interval, random_fraction());
         }
 }
 
@@ -279,6 +284,6 @@ int worker_start_from_files(const WorkerOptions *options, WorkerStart *ret) {
         }
         draw_start_delays(&s);
         *ret = s;
-        s = (WorkerStart) { 0 };
+        s = (WorkerStart){ 0 };
         return EXIT_CODE_OK;
 }

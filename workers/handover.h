@@ -1,7 +1,7 @@
 #pragma once
 
-/* How a worker learns what to do: from its supervisor (worker_protocol.h, 2 and 3) or, started by hand, from the files and
- * variables the supervisor would have read. */
+/* How a worker learns what to do: from its supervisor (worker_protocol.h, 2 and 3) or, started by hand, from the files
+ * and variables the supervisor would have read. */
 
 #include "common/log.h"
 #include "common/settings.h"
@@ -38,7 +38,8 @@ typedef struct WorkerHello {
 } WorkerHello;
 
 /* Sends the hello and waits for the hand-over; the descriptor is closed. 0 or negative errno with reterr. */
-int worker_start_from_supervisor(const WorkerOptions *options, const WorkerHello *hello, WorkerStart *ret, Error *reterr);
+int worker_start_from_supervisor(const WorkerOptions *options, const WorkerHello *hello, WorkerStart *ret,
+                                 Error *reterr);
 /* The document alone: what worker_start_from_supervisor() does with the text it got. `document` is borrowed. */
 int worker_start_from_json(const FamilyManifest *manifest, const json_t *document, WorkerStart *ret, Error *reterr);
 /* Problems of the settings are printed on stderr. Returns an exit code (worker_protocol.h). */

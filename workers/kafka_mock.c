@@ -332,7 +332,8 @@ static int block_signals(sd_event *event) {
 }
 
 static int usage(FILE *f, int status) {
-        (void) fputs("roundtable-kafka-mock [--port N] [--brokers N] [--control PATH] [--topic NAME:PARTITIONS ...]\n", f);
+        (void) fputs("roundtable-kafka-mock [--port N] [--brokers N] [--control PATH] [--topic NAME:PARTITIONS ...]\n",
+                     f);
         return status;
 }
 

@@ -121,7 +121,8 @@ static int on_side(_unused_ sd_event_source *source, _unused_ int fd, uint32_t e
 }
 
 static int connection_open(KafkaRelay *relay, int client) {
-        struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(relay->target),
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_port = htons(relay->target),
                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         Connection *c;
         int one = 1, r;
@@ -144,7 +145,8 @@ static int connection_open(KafkaRelay *relay, int client) {
                 (void) setsockopt(c->sides[i].fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
                 r = sd_event_add_io(relay->event, &c->sides[i].source, c->sides[i].fd, 0, on_side, &c->sides[i]);
         }
-        if (r >= 0 && connect(c->sides[1].fd, (struct sockaddr *) &address, sizeof(address)) < 0 && errno != EINPROGRESS)
+        if (r >= 0 && connect(c->sides[1].fd, (struct sockaddr *) &address, sizeof(address)) < 0 &&
+            errno != EINPROGRESS)
                 r = -errno;
         if (r >= 0)
                 r = connection_update(c);
@@ -164,7 +166,8 @@ static int on_accept(_unused_ sd_event_source *source, int fd, _unused_ uint32_t
 
 int kafka_relay_new(sd_event *event, uint16_t port, uint16_t target, KafkaRelay **ret) {
         _cleanup_(kafka_relay_freep) KafkaRelay *relay = NULL;
-        struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_port = htons(port),
                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         socklen_t length = sizeof(address);
         int one = 1, r;

@@ -13,7 +13,8 @@
 
 static int usage(void) {
         (void) fputs("usage: roundtable-worker --family FAMILY [--supervised] [--conf DIR] [--env-dir DIR]\n"
-                     "       roundtable-worker --run TASK [OPTION ...]\n", stderr);
+                     "       roundtable-worker --run TASK [OPTION ...]\n",
+                     stderr);
         return EXIT_CODE_USAGE;
 }
 
@@ -25,7 +26,7 @@ static int parse(int argc, char **argv, WorkerOptions *ret) {
                                                  { "env-dir", required_argument, NULL, OPTION_ENV_DIR },
                                                  { NULL, 0, NULL, 0 } };
 
-        *ret = (WorkerOptions) { 0 };
+        *ret = (WorkerOptions){ 0 };
         for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
                 switch (c) {
                 case OPTION_FAMILY:
@@ -67,15 +68,16 @@ static int start_supervised(const WorkerOptions *options, WorkerStart *ret) {
                 *strrchr(directory, '/') = '\0';
                 writable[0] = directory;
         }
-        r = sandbox_enter(&(SandboxOptions) { .mode = "auto", .write_paths = writable }, &report, &e);
+        r = sandbox_enter(&(SandboxOptions){ .mode = "auto", .write_paths = writable }, &report, &e);
         if (r < 0)
                 return fail(EXIT_CODE_FAILED, &e);
-        r = worker_start_from_supervisor(options, &(WorkerHello) { report.landlock_abi, report.seccomp }, ret, &e);
+        r = worker_start_from_supervisor(options, &(WorkerHello){ report.landlock_abi, report.seccomp }, ret, &e);
         if (r < 0)
                 return fail(EXIT_CODE_CONFIG, &e);
         mode = settings_worker_string(ret->settings, options->manifest->name, "worker.sandbox");
         if (str_eq(mode, "required") && (report.landlock_abi == 0 || !report.seccomp)) {
-                (void) error_set(&e, ERROR_NEVER, -ENOSYS, "worker.sandbox is \"required\", but there is only: %s", report.text ?: "nothing");
+                (void) error_set(&e, ERROR_NEVER, -ENOSYS, "worker.sandbox is \"required\", but there is only: %s",
+                                 report.text ?: "nothing");
                 return fail(EXIT_CODE_CONFIG, &e);
         }
         return EXIT_CODE_OK;
@@ -97,11 +99,12 @@ static int start_alone(const WorkerOptions *options, WorkerStart *ret) {
         }
         readable[0] = settings_string(ret->settings, "database.ssl_root_cert");
         writable[0] = ret->runtime_dir;
-        r = sandbox_enter(&(SandboxOptions) { .mode = settings_worker_string(ret->settings, family, "worker.sandbox"),
-                                              .read_paths = readable,
-                                              .write_paths = writable,
-                                              .open_files = settings_worker_int(ret->settings, family, "worker.open_files") },
-                          &report, &e);
+        r = sandbox_enter(
+                &(SandboxOptions){ .mode = settings_worker_string(ret->settings, family, "worker.sandbox"),
+                                   .read_paths = readable,
+                                   .write_paths = writable,
+                                   .open_files = settings_worker_int(ret->settings, family, "worker.open_files") },
+                &report, &e);
         return r < 0 ? fail(EXIT_CODE_FAILED, &e) : EXIT_CODE_OK;
 }
 

@@ -122,7 +122,7 @@ static int make_services(Run *run) {
         r = pg_pool_new(run->settings, run->family->name, NULL, NULL, &run->postgres);
         if (r >= 0)
                 r = metrics_new(run->settings, &run->metrics);
-        run->services = (TaskServices) {
+        run->services = (TaskServices){
                 .settings = run->settings,
                 .family = run->family->name,
                 .postgres = run->postgres,
@@ -167,12 +167,16 @@ static void tell_obstacle(const Run *run, const LockTakeResult *result) {
         (void) format_duration(result->wait_usec, left, sizeof(left));
         switch (result->outcome) {
         case LOCK_HELD_R:
-                (void) fprintf(stderr, "%s: its interval is held by %s for another %s\n"
-                               "  HINT: --wait waits for it, --force goes ahead past it\n", run->options->task, holder, left);
+                (void) fprintf(stderr,
+                               "%s: its interval is held by %s for another %s\n"
+                               "  HINT: --wait waits for it, --force goes ahead past it\n",
+                               run->options->task, holder, left);
                 break;
         case LOCK_HELD_E:
-                (void) fprintf(stderr, "%s: is being run by %s; the lock lives for another %s unless it is renewed\n"
-                               "  HINT: --wait waits for the end of that run\n", run->options->task, holder, left);
+                (void) fprintf(stderr,
+                               "%s: is being run by %s; the lock lives for another %s unless it is renewed\n"
+                               "  HINT: --wait waits for the end of that run\n",
+                               run->options->task, holder, left);
                 break;
         case LOCK_PAUSED:
                 (void) fprintf(stderr, "%s: is paused%s%s\n  HINT: roundtable resume %s\n", run->options->task,
@@ -255,15 +259,16 @@ static void tell_result(Run *run, const TaskContext *ctx, int r) {
         end_progress(run);
         (void) format_duration(clock_monotonic_usec() - run->started_usec, duration, sizeof(duration));
         if (r >= 0) {
-                (void) printf("%s: %s in %s", run->options->task, run->options->dry_run ? "previewed" : "done", duration);
+                (void) printf("%s: %s in %s", run->options->task, run->options->dry_run ? "previewed" : "done",
+                              duration);
                 tell_fields(ctx);
                 if (r == TASK_MORE)
                         (void) printf("%s: the preview stops here, the task has more to do; --pages N goes on\n",
                                       run->options->task);
                 return;
         }
-        (void) printf("%s: %s after %s: %s\n", run->options->task, reason == CANCEL_NONE ? "failed" : "cancelled", duration,
-                      e->text ? error_text(e) : strerror(-r));
+        (void) printf("%s: %s after %s: %s\n", run->options->task, reason == CANCEL_NONE ? "failed" : "cancelled",
+                      duration, e->text ? error_text(e) : strerror(-r));
         if (reason != CANCEL_NONE)
                 (void) printf("  reason: %s\n", cancel_reason_to_string(reason));
         if (e->hint)
@@ -276,7 +281,8 @@ static int execute(Run *run, TaskRun body, const char **ret_result) {
                 .task = run->spec->name,
                 .run_id = run->run_id,
                 .now_usec = clock_realtime_usec(),
-                .max_run_usec = settings_task_duration_usec(run->settings, run->family->name, run->spec->name, "max_run"),
+                .max_run_usec =
+                        settings_task_duration_usec(run->settings, run->family->name, run->spec->name, "max_run"),
                 .dry_run = run->options->dry_run,
         };
         _cleanup_(task_context_freep) TaskContext *ctx = NULL;

@@ -9,7 +9,8 @@
 
 static int usage(void) {
         (void) fputs("usage: roundtable run TASK [--wait] [--force] [--no-lock] [--dry-run [--pages N]] [--conf DIR] "
-                     "[--env-dir DIR]\n", stderr);
+                     "[--env-dir DIR]\n",
+                     stderr);
         return EXIT_CODE_USAGE;
 }
 
@@ -26,7 +27,15 @@ static int parse_pages(const char *text, unsigned *ret) {
 }
 
 int run_command(int argc, char **argv) {
-        enum { OPTION_WAIT = 256, OPTION_FORCE, OPTION_NO_LOCK, OPTION_DRY_RUN, OPTION_PAGES, OPTION_CONF, OPTION_ENV_DIR };
+        enum {
+                OPTION_WAIT = 256,
+                OPTION_FORCE,
+                OPTION_NO_LOCK,
+                OPTION_DRY_RUN,
+                OPTION_PAGES,
+                OPTION_CONF,
+                OPTION_ENV_DIR
+        };
         static const struct option options[] = { { "wait", no_argument, NULL, OPTION_WAIT },
                                                  { "force", no_argument, NULL, OPTION_FORCE },
                                                  { "no-lock", no_argument, NULL, OPTION_NO_LOCK },

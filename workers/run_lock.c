@@ -51,7 +51,7 @@ int run_lock_new(const RunLockOptions *options, RunLock **ret, Error *reterr) {
         if (!l->service || !l->host || !l->family || !l->name || !l->run_id || cancel_token_new(&l->stop) < 0)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for a lock");
         (void) random_uuid(l->instance);
-        l->identity = (LockIdentity) { l->service, l->host, l->family, l->instance };
+        l->identity = (LockIdentity){ l->service, l->host, l->family, l->instance };
         l->task = options->task;
         l->task.task = l->name;
         l->flags = options->force ? LOCK_IGNORE_R : 0;
@@ -144,7 +144,7 @@ int run_lock_take(RunLock *l, CancelToken *token, LockTakeResult *ret, Error *re
         r = take(l, l->flags, token, &result, reterr);
         if (r >= 0 && is_own_interval(&result)) {
                 lock_take_result_done(&result);
-                result = (LockTakeResult) { 0 };
+                result = (LockTakeResult){ 0 };
                 sent = clock_monotonic_usec();
                 r = take(l, l->flags | LOCK_IGNORE_R, token, &result, reterr);
         }

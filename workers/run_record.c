@@ -17,7 +17,7 @@ void run_record_done(RunRecord *r) {
         for (size_t i = 0; i < r->n_fields; i++)
                 free(r->fields[i].name);
         error_done(&r->error);
-        *r = (RunRecord) { 0 };
+        *r = (RunRecord){ 0 };
 }
 
 void run_record_begin(RunRecord *r, const char *run_id) {
@@ -107,8 +107,8 @@ static void log_finished(const RunRecord *r, const char *task) {
                 names[i] = journal_name(r->fields[i].name);
                 fields[n++] = LOG_INT(names[i], r->fields[i].name, r->fields[i].value);
         }
-        log_write(r->result == RUN_OK ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE, MESSAGE_TASK_FINISHED, "worker#runTask", fields, n,
-                  text ?: "task finished");
+        log_write(r->result == RUN_OK ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE, MESSAGE_TASK_FINISHED, "worker#runTask",
+                  fields, n, text ?: "task finished");
         for (size_t i = 0; i < r->n_fields; i++)
                 free(names[i]);
 }
@@ -132,17 +132,18 @@ void run_metrics_ended(const RunRecord *r, Metrics *m, const char *task, uint64_
         if (name)
                 metrics_timing(m, name, (int64_t) msec, NULL, 0);
         /* a gauge: its explicit rate of 1 is not sent by the original's client */
-        metrics_gauge(m, "loops.duration_ratio", (double) msec / ((double) interval_usec / (double) USEC_PER_MSEC), &tag, 1);
+        metrics_gauge(m, "loops.duration_ratio", (double) msec / ((double) interval_usec / (double) USEC_PER_MSEC),
+                      &tag, 1);
 }
 
 void run_metrics_capped(Metrics *m, const char *task) {
-        metrics_count(m, "loops.exceeded_max_concurrent_tasks", 1, &(MetricTag) { "taskName", task }, 1);
+        metrics_count(m, "loops.exceeded_max_concurrent_tasks", 1, &(MetricTag){ "taskName", task }, 1);
 }
 
 void run_record_not_acquired(Metrics *m, const char *task) {
         LogField field = LOG_STRING("TASK", "taskName", task);
 
-        metrics_count(m, "loops.could_not_acquire_extended_lock", 1, &(MetricTag) { "taskName", task }, 1);
+        metrics_count(m, "loops.could_not_acquire_extended_lock", 1, &(MetricTag){ "taskName", task }, 1);
         log_write(LOG_LEVEL_ERROR, NULL, "loop-helpers#startLoopAsync/extended-lock", &field, 1,
                   "could not acquire extended lock to run task");
 }

@@ -13,7 +13,7 @@ const char *run_result_to_string(RunResult result);
 
 typedef struct RunRecord {
         char run_id[UUID_TEXT_SIZE];
-        uint64_t started_usec;           /* realtime */
+        uint64_t started_usec; /* realtime */
         uint64_t started_monotonic_usec;
         uint64_t duration_usec;
         RunResult result;

@@ -13,7 +13,7 @@
 
 void sandbox_report_done(SandboxReport *r) {
         free(r->text);
-        *r = (SandboxReport) { 0 };
+        *r = (SandboxReport){ 0 };
 }
 
 static int set_oom_score(void) {
@@ -50,7 +50,7 @@ static int enter_always(const SandboxOptions *options, Error *reterr) {
         r = limit_files(options->open_files, reterr);
         if (r < 0)
                 return r;
-        if (setrlimit(RLIMIT_CORE, &(struct rlimit) { 0, 0 }) < 0)
+        if (setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }) < 0)
                 return error_set(reterr, ERROR_NEVER, -errno, "cannot forbid core dumps: %m");
         if (!SANDBOX_SANITIZED && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
                 return error_set(reterr, ERROR_NEVER, -errno, "cannot forbid being traced: %m");

@@ -1,7 +1,7 @@
 /* Landlock: which files a worker may open. What must stay true: neither the settings' files (/etc/roundtable,
  * /etc/default/roundtable) nor $CREDENTIALS_DIRECTORY nor a home is among them, so that a worker has no secret but
- * those it was handed. The kernel is called directly, and its ABI is asked at run time: a C library that knows the calls
- * or headers that know the younger flags are not to be expected. */
+ * those it was handed. The kernel is called directly, and its ABI is asked at run time: a C library that knows the
+ * calls or headers that know the younger flags are not to be expected. */
 
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -25,16 +25,16 @@ typedef struct Ruleset {
 
 #define FS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define FS_LOAD (FS_READ | LANDLOCK_ACCESS_FS_EXECUTE)
-#define FS_WRITE                                                                                             \
-        (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |    \
-         LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |          \
-         LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |       \
+#define FS_WRITE                                                                                                       \
+        (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |              \
+         LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |                    \
+         LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |                 \
          LANDLOCK_ACCESS_FS_MAKE_SYM)
-#define FS_RUNTIME                                                                                           \
-        (FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |                          \
-         LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | ACCESS_FS_TRUNCATE)
+#define FS_RUNTIME                                                                                                     \
+        (FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |      \
+         LANDLOCK_ACCESS_FS_MAKE_SOCK | ACCESS_FS_TRUNCATE)
 /* What a rule for something that is no directory may hold. */
-#define FS_FILE                                                                                              \
+#define FS_FILE                                                                                                        \
         (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE | ACCESS_FS_TRUNCATE)
 
 static const struct {
@@ -174,7 +174,7 @@ int sandbox_enter_landlock(const SandboxOptions *options) {
         fd = (int) syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
         if (fd < 0)
                 return -errno;
-        ruleset = (Ruleset) { .fd = fd, .handled = attributes.handled_access_fs };
+        ruleset = (Ruleset){ .fd = fd, .handled = attributes.handled_access_fs };
         r = add_rules(&ruleset, options);
         if (r < 0)
                 return r;

@@ -16,17 +16,17 @@ typedef struct Task {
         bool enabled;
         uint64_t quarantined_until;
         Phase phase;
-        bool delayed;      /* IDLE: in its start delay */
+        bool delayed; /* IDLE: in its start delay */
         bool paused;
-        uint64_t due;      /* IDLE */
-        uint64_t ticket;   /* QUEUED: place in the queue */
-        bool locked;       /* its locks are held */
-        bool slot;         /* it has a slot */
+        uint64_t due;    /* IDLE */
+        uint64_t ticket; /* QUEUED: place in the queue */
+        bool locked;     /* its locks are held */
+        bool slot;       /* it has a slot */
         bool capped_told;
         bool force, ignore_pause; /* of a trigger; until taken or refused */
         bool abandon, abandon_told;
-        bool first;        /* no slice has run yet */
-        bool stop;         /* no further slice; the run ends as cancelled if it had more to do */
+        bool first; /* no slice has run yet */
+        bool stop;  /* no further slice; the run ends as cancelled if it had more to do */
         bool cancelled;
 } Task;
 
@@ -43,9 +43,11 @@ struct Scheduler {
 
 const char *task_state_to_string(TaskState state) {
         static const char *const names[] = {
-                [TASK_STATE_DISABLED] = "disabled", [TASK_STATE_DELAYED] = "delayed", [TASK_STATE_WAITING] = "waiting",
-                [TASK_STATE_TAKING] = "taking",     [TASK_STATE_QUEUED] = "queued",   [TASK_STATE_RUNNING] = "running",
-                [TASK_STATE_ENDING] = "ending",     [TASK_STATE_PAUSED] = "paused",   [TASK_STATE_QUARANTINED] = "quarantined",
+                [TASK_STATE_DISABLED] = "disabled",       [TASK_STATE_DELAYED] = "delayed",
+                [TASK_STATE_WAITING] = "waiting",         [TASK_STATE_TAKING] = "taking",
+                [TASK_STATE_QUEUED] = "queued",           [TASK_STATE_RUNNING] = "running",
+                [TASK_STATE_ENDING] = "ending",           [TASK_STATE_PAUSED] = "paused",
+                [TASK_STATE_QUARANTINED] = "quarantined",
         };
         return names[state];
 }
@@ -67,7 +69,7 @@ int scheduler_new(const SchedulerOptions *options, Scheduler **ret) {
         for (size_t i = 0; i < s->n; i++) {
                 const SchedulerTask *t = &options->tasks[i];
 
-                s->tasks[i] = (Task) {
+                s->tasks[i] = (Task){
                         .class = t->class,
                         .enabled = t->enabled,
                         .quarantined_until = t->quarantined_until_usec,
@@ -164,7 +166,7 @@ static void enqueue_due(Scheduler *s, uint64_t now) {
 }
 
 static bool action(Scheduler *s, Task *t, SchedulerActionType type, SchedulerAction *ret) {
-        *ret = (SchedulerAction) { .type = type, .task = (size_t) (t - s->tasks) };
+        *ret = (SchedulerAction){ .type = type, .task = (size_t) (t - s->tasks) };
         return true;
 }
 

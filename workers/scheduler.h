@@ -17,10 +17,10 @@ typedef enum TaskState {
         TASK_STATE_DISABLED,
         TASK_STATE_DELAYED, /* its start delay is not over */
         TASK_STATE_WAITING,
-        TASK_STATE_TAKING,  /* has a slot, asks for its lock */
+        TASK_STATE_TAKING, /* has a slot, asks for its lock */
         TASK_STATE_QUEUED,
         TASK_STATE_RUNNING,
-        TASK_STATE_ENDING,  /* its lock is being released */
+        TASK_STATE_ENDING, /* its lock is being released */
         TASK_STATE_PAUSED,
         TASK_STATE_QUARANTINED,
 } TaskState;
@@ -35,7 +35,7 @@ typedef struct SchedulerTask {
 } SchedulerTask;
 
 typedef struct SchedulerOptions {
-        unsigned slots;          /* exactly as many bodies run at once; at least 1 */
+        unsigned slots; /* exactly as many bodies run at once; at least 1 */
         double jitter_fraction;
         double (*random)(void *userdata); /* uniform in [0,1) */
         void *userdata;
@@ -46,16 +46,17 @@ typedef struct SchedulerOptions {
 
 typedef enum SchedulerActionType {
         SCHEDULER_TAKE,    /* ask for the lock with `flags` */
-        SCHEDULER_ABANDON, /* give up asking; answered by scheduler_not_taken() or, if it was too late, scheduler_taken() */
+        SCHEDULER_ABANDON, /* give up asking; answered by scheduler_not_taken() or, if it was too late,
+                              scheduler_taken() */
         SCHEDULER_RUN,     /* run the body; scheduler_returned() follows */
-        SCHEDULER_END,     /* release the lock; scheduler_ended() follows. cancelled tells whether the run was stopped */
-        SCHEDULER_CAPPED,  /* due, but no slot is free: once per waiting */
+        SCHEDULER_END,    /* release the lock; scheduler_ended() follows. cancelled tells whether the run was stopped */
+        SCHEDULER_CAPPED, /* due, but no slot is free: once per waiting */
 } SchedulerActionType;
 
 typedef struct SchedulerAction {
         SchedulerActionType type;
         size_t task;
-        bool force;     /* TAKE: R does not matter (triggered) */
+        bool force; /* TAKE: R does not matter (triggered) */
         bool ignore_pause;
         bool first;     /* RUN: the first slice of the run */
         bool cancelled; /* END */
@@ -81,7 +82,7 @@ void scheduler_ended(Scheduler *s, size_t task, uint64_t wait_usec, uint64_t now
 typedef enum SchedulerVerdict {
         SCHEDULER_OK,
         SCHEDULER_NOT_RUNNING,
-        SCHEDULER_BUSY,        /* runs already */
+        SCHEDULER_BUSY, /* runs already */
         SCHEDULER_DISABLED,
         SCHEDULER_IS_PAUSED,
         SCHEDULER_IS_QUARANTINED,

@@ -56,7 +56,8 @@ static void tell_health(ServerStates *s) {
 
         for (size_t i = 0; i < SERVER_COUNT; i++)
                 if (s->states[i].lost)
-                        (void) buffer_printf(&b, "%s%s: %s", b.length > 0 ? "; " : "", names[i], s->states[i].error ?: "lost");
+                        (void) buffer_printf(&b, "%s%s: %s", b.length > 0 ? "; " : "", names[i],
+                                             s->states[i].error ?: "lost");
         /* the text goes into one line of a notification */
         for (size_t i = 0; i < b.length; i++)
                 if (b.data[i] == '\n')
@@ -71,7 +72,8 @@ static void log_change(Server server, const Error *error) {
 
         if (error) {
                 text = str_printf("%s cannot be reached", names[server]);
-                log_error_object(LOG_LEVEL_WARNING, MESSAGE_SERVER_LOST, "worker#servers", error, &field, 1, text ?: names[server]);
+                log_error_object(LOG_LEVEL_WARNING, MESSAGE_SERVER_LOST, "worker#servers", error, &field, 1,
+                                 text ?: names[server]);
                 return;
         }
         text = str_printf("%s answers again", names[server]);

@@ -7,7 +7,13 @@
 
 #include "common/error.h"
 
-typedef enum Server { SERVER_POSTGRES_PRIMARY, SERVER_POSTGRES_REPLICA, SERVER_REDIS, SERVER_KAFKA, SERVER_COUNT } Server;
+typedef enum Server {
+        SERVER_POSTGRES_PRIMARY,
+        SERVER_POSTGRES_REPLICA,
+        SERVER_REDIS,
+        SERVER_KAFKA,
+        SERVER_COUNT
+} Server;
 
 typedef struct ServerStates ServerStates;
 

@@ -208,7 +208,7 @@ void task_field_int(TaskContext *ctx, const char *name, int64_t value) {
                 return;
         }
         ctx->fields = grown;
-        ctx->fields[ctx->n_fields++] = (TaskField) { .name = TAKE_PTR(copy), .value = value };
+        ctx->fields[ctx->n_fields++] = (TaskField){ .name = TAKE_PTR(copy), .value = value };
 }
 
 static Metrics *metrics_of(TaskContext *ctx) {

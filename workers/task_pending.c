@@ -102,7 +102,7 @@ static int put(TaskPending *p, const char *name, const char *generation) {
         if (!n || reserve(p) < 0)
                 return -ENOMEM;
         memmove(p->names + at + 1, p->names + at, (p->n - at) * sizeof(*p->names));
-        p->names[at] = (PendingName) { .name = TAKE_PTR(n), .generation = TAKE_PTR(g) };
+        p->names[at] = (PendingName){ .name = TAKE_PTR(n), .generation = TAKE_PTR(g) };
         p->n++;
         return 0;
 }
@@ -232,7 +232,7 @@ int task_pending_remove(TaskContext *ctx, TaskPending *p, const char *const *nam
         }
         if (n_args == 0)
                 return 0;
-        if (redis_pipeline_add_script(pipeline, &remove_script, 1, (const char *const[]) { p->key }, n_args, args) < 0)
+        if (redis_pipeline_add_script(pipeline, &remove_script, 1, (const char *const[]){ p->key }, n_args, args) < 0)
                 return no_memory(reterr);
         r = write_names(ctx, p, "pending_remove", pipeline, reterr);
         if (r < 0)

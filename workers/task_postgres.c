@@ -150,7 +150,8 @@ int task_commit(TaskContext *ctx, Error *reterr) {
                         ctx->in_transaction = false;
                 return r;
         }
-        /* Two hosts believe that they hold a lock only while one of them cannot reach Redis: that one must not commit. */
+        /* Two hosts believe that they hold a lock only while one of them cannot reach Redis: that one must not commit.
+         */
         if (s->may_commit && !s->may_commit(ctx->name, s->userdata))
                 return error_set(reterr, ERROR_CANCELED, -ECANCELED,
                                  "the lock of task %s was not confirmed in time, nothing is committed", ctx->name);

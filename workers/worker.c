@@ -9,14 +9,15 @@
 #include "workers/worker_lock_file.h"
 #include "workers/worker_protocol.h"
 
-#define RELEASE_USEC (3 * USEC_PER_SEC)      /* for the locks, once no body runs */
-#define CANCELLED_USEC (4 * USEC_PER_SEC)    /* for bodies to notice their cancellation */
+#define RELEASE_USEC (3 * USEC_PER_SEC)   /* for the locks, once no body runs */
+#define CANCELLED_USEC (4 * USEC_PER_SEC) /* for bodies to notice their cancellation */
 #define KAFKA_FLUSH_USEC (5 * USEC_PER_SEC)
 
 static void on_postgres_state(PgServer server, const Error *error, void *userdata) {
         Worker *w = userdata;
 
-        server_states_report(w->servers, server == PG_PRIMARY ? SERVER_POSTGRES_PRIMARY : SERVER_POSTGRES_REPLICA, error);
+        server_states_report(w->servers, server == PG_PRIMARY ? SERVER_POSTGRES_PRIMARY : SERVER_POSTGRES_REPLICA,
+                             error);
 }
 
 static void on_redis_state(const Error *error, void *userdata) {
@@ -55,7 +56,8 @@ static int on_schedule(sd_event_source *source _unused_, uint64_t usec _unused_,
 
 static void end_if_drained(Worker *w);
 
-static int on_coordinator(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_, void *userdata) {
+static int on_coordinator(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
+                          void *userdata) {
         worker_on_coordinator(userdata);
         end_if_drained(userdata);
         return 0;
@@ -177,7 +179,7 @@ static int open_clients(Worker *w) {
         w->connections = calloc(w->slots, sizeof *w->connections);
         if (!w->connections)
                 return -ENOMEM;
-        w->services = (TaskServices) {
+        w->services = (TaskServices){
                 .settings = s,
                 .family = w->family,
                 .postgres = w->postgres,
@@ -250,7 +252,9 @@ int worker_run(const WorkerStart *start) {
         Worker w = {
                 .start = start,
                 .family = family,
-                .slots = start->serial ? 1 : (unsigned) settings_worker_int(start->settings, family, "worker.max_concurrent_running_tasks"),
+                .slots = start->serial ? 1
+                                       : (unsigned) settings_worker_int(start->settings, family,
+                                                                        "worker.max_concurrent_running_tasks"),
                 .stop_timeout_usec = settings_worker_duration_usec(start->settings, family, "worker.stop_timeout"),
         };
         _cleanup_error_ Error error = ERROR_INIT;

@@ -33,7 +33,7 @@ static ControlWait *wait_new(Worker *w, ControlRequest *request, bool status) {
                 reply_out_of_memory(request);
                 return NULL;
         }
-        *wait = (ControlWait) { .next = w->waits, .request = request, .status = status };
+        *wait = (ControlWait){ .next = w->waits, .request = request, .status = status };
         w->waits = wait;
         return wait;
 }
@@ -48,7 +48,8 @@ void worker_control_done(Worker *w, const CoordinatorEvent *e) {
                 if (wait->status)
                         reply_status(w, wait->request, e->text ? NULL : e->document);
                 else if (e->text)
-                        control_reply_error(wait->request, EXIT_CODE_FAILED, "it is done through Redis, for all hosts", "%s", e->text);
+                        control_reply_error(wait->request, EXIT_CODE_FAILED, "it is done through Redis, for all hosts",
+                                            "%s", e->text);
                 else
                         control_reply(wait->request, NULL);
                 free(wait);
@@ -70,7 +71,8 @@ static WorkerTask *task_of(Worker *w, ControlRequest *request, const json_t *mes
         if (!name)
                 control_reply_error(request, EXIT_CODE_USAGE, NULL, "no task is named");
         else if (!t)
-                control_reply_error(request, EXIT_CODE_USAGE, "`roundtable list` shows all", "family %s has no task %s", w->family, name);
+                control_reply_error(request, EXIT_CODE_USAGE, "`roundtable list` shows all", "family %s has no task %s",
+                                    w->family, name);
         return t;
 }
 
@@ -104,7 +106,8 @@ static void verb_trigger(Worker *w, ControlRequest *request, const json_t *messa
 
         if (!t)
                 return;
-        switch (scheduler_trigger(w->scheduler, t->index, json_is_true(json_object_get(message, "force")), clock_monotonic_usec())) {
+        switch (scheduler_trigger(w->scheduler, t->index, json_is_true(json_object_get(message, "force")),
+                                  clock_monotonic_usec())) {
         case SCHEDULER_OK:
                 log_change(w, "trigger", name, NULL);
                 worker_pump(w);
@@ -114,10 +117,12 @@ static void verb_trigger(Worker *w, ControlRequest *request, const json_t *messa
                 control_reply_error(request, EXIT_CODE_TRY_AGAIN, NULL, "%s runs already", name);
                 return;
         case SCHEDULER_DISABLED:
-                control_reply_error(request, EXIT_CODE_FAILED, "enable it in the family's file and reload", "%s is disabled", name);
+                control_reply_error(request, EXIT_CODE_FAILED, "enable it in the family's file and reload",
+                                    "%s is disabled", name);
                 return;
         case SCHEDULER_IS_PAUSED:
-                control_reply_error(request, EXIT_CODE_TRY_AGAIN, "resume it, or trigger it with --force", "%s is paused: %s", name, t->paused ?: "");
+                control_reply_error(request, EXIT_CODE_TRY_AGAIN, "resume it, or trigger it with --force",
+                                    "%s is paused: %s", name, t->paused ?: "");
                 return;
         case SCHEDULER_IS_QUARANTINED:
                 control_reply_error(request, EXIT_CODE_TRY_AGAIN, NULL, "%s is quarantined on this host: %s", name,
@@ -165,8 +170,8 @@ static size_t tasks_of(Worker *w, ControlRequest *request, const json_t *message
                 bool twice = false;
 
                 if (!t) {
-                        control_reply_error(request, EXIT_CODE_USAGE, "`roundtable list` shows all", "family %s has no task %s",
-                                            w->family, name ?: "of that kind");
+                        control_reply_error(request, EXIT_CODE_USAGE, "`roundtable list` shows all",
+                                            "family %s has no task %s", w->family, name ?: "of that kind");
                         return 0;
                 }
                 for (size_t k = 0; k < n; k++)
@@ -219,7 +224,8 @@ static void verb_log_level(Worker *w, ControlRequest *request, const json_t *mes
         control_reply(request, NULL);
 }
 
-static void on_request(ControlRequest *request, const json_t *message, const ControlPeer *peer _unused_, void *userdata) {
+static void on_request(ControlRequest *request, const json_t *message, const ControlPeer *peer _unused_,
+                       void *userdata) {
         const char *verb = json_string_value(json_object_get(message, "verb"));
         Worker *w = userdata;
 
@@ -237,7 +243,8 @@ static void on_request(ControlRequest *request, const json_t *message, const Con
                 control_reply(request, NULL);
                 worker_drain(w, "drain");
         } else
-                control_reply_error(request, EXIT_CODE_USAGE, NULL, "a worker has no verb %s", verb ?: "without a name");
+                control_reply_error(request, EXIT_CODE_USAGE, NULL, "a worker has no verb %s",
+                                    verb ?: "without a name");
 }
 
 int worker_control_open(Worker *w, Error *reterr) {

@@ -24,8 +24,8 @@
  * 4. Ready. Settings valid, control socket open, lock file held, timers armed: READY=1. Never a server's reachability.
  * 5. Notify fields, each datagram by sd_pid_notify semantics (sender identified by SCM_CREDENTIALS):
  *        READY=1, STOPPING=1, STATUS=one line, WATCHDOG=1
- *        WATCHDOG=trigger              the worker itself asks to be replaced (a task did not return); preceded by CULPRIT
- *        X_ROUNDTABLE_RUNNING=a,b      the tasks whose bodies run now; sent before a body starts and after it returned
+ *        WATCHDOG=trigger              the worker itself asks to be replaced (a task did not return); preceded by
+ * CULPRIT X_ROUNDTABLE_RUNNING=a,b      the tasks whose bodies run now; sent before a body starts and after it returned
  *        X_ROUNDTABLE_CULPRIT=task     the task that did not return 30 s past its deadline
  *        X_ROUNDTABLE_DUE=task=N,…     remaining start delay per task, so that a replacement goes on with it
  *        X_ROUNDTABLE_HEALTH=ok|text   which server is missing ("postgres-primary: connection refused"); for `status`

@@ -23,8 +23,9 @@ static json_t *run_to_json(Worker *w, WorkerTask *t) {
         if (t->total > 0 || t->done > 0)
                 progress = str_printf("%llu of %llu%s%s", (unsigned long long) t->done, (unsigned long long) t->total,
                                       t->progress ? " " : "", t->progress ?: "");
-        o = json_pack("{s:s, s:I, s:I, s:I, s:s?}", "run_id", t->run_id, "started_usec", (json_int_t) t->record.started_usec,
-                      "done", (json_int_t) t->done, "total", (json_int_t) t->total, "progress", progress);
+        o = json_pack("{s:s, s:I, s:I, s:I, s:s?}", "run_id", t->run_id, "started_usec",
+                      (json_int_t) t->record.started_usec, "done", (json_int_t) t->done, "total", (json_int_t) t->total,
+                      "progress", progress);
         (void) pthread_mutex_unlock(&w->mutex);
         return o;
 }
@@ -33,8 +34,8 @@ static json_t *last_to_json(const WorkerTask *t) {
         if (!t->has_last)
                 return json_null();
         return json_pack("{s:s, s:I, s:I, s:s, s:s?, s:I}", "run_id", t->last_run_id, "started_usec",
-                         (json_int_t) t->last_started_usec, "duration_usec", (json_int_t) t->last_duration_usec, "result",
-                         run_result_to_string(t->last_result), "error", t->last_error, "items_failed",
+                         (json_int_t) t->last_started_usec, "duration_usec", (json_int_t) t->last_duration_usec,
+                         "result", run_result_to_string(t->last_result), "error", t->last_error, "items_failed",
                          (json_int_t) t->last_items_failed);
 }
 
@@ -64,8 +65,8 @@ json_t *worker_status_to_json(Worker *w, const json_t *fleet) {
                         json_decref(tasks);
                         return NULL;
                 }
-        return json_pack("{s:{s:s, s:i, s:s, s:s, s:s, s:b, s:o, s:o}}", "worker", "family", w->family, "pid", (int) getpid(),
-                         "version", ROUNDTABLE_VERSION, "instance", w->start->instance, "state",
+        return json_pack("{s:{s:s, s:i, s:s, s:s, s:s, s:b, s:o, s:o}}", "worker", "family", w->family, "pid",
+                         (int) getpid(), "version", ROUNDTABLE_VERSION, "instance", w->start->instance, "state",
                          w->draining ? "draining" : "running", "serial", (int) w->start->serial, "servers",
                          server_states_to_json(w->servers), "tasks", tasks);
 }

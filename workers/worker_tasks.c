@@ -67,7 +67,7 @@ static int task_new(Worker *w, size_t i, Error *reterr) {
         WorkerTask *t = &w->tasks[i];
         int r;
 
-        *t = (WorkerTask) {
+        *t = (WorkerTask){
                 .worker = w,
                 .spec = spec,
                 .index = i,
@@ -102,7 +102,7 @@ static int make_scheduler(Worker *w, Error *reterr) {
         for (size_t i = 0; tasks && i < w->n_tasks; i++) {
                 const WorkerStartTask *s = &w->start->tasks[i];
 
-                tasks[i] = (SchedulerTask) {
+                tasks[i] = (SchedulerTask){
                         .name = w->tasks[i].spec->name,
                         .class = w->tasks[i].spec->class,
                         .enabled = w->tasks[i].enabled,
@@ -121,7 +121,9 @@ static int make_coordinator(Worker *w, Error *reterr) {
         _cleanup_free_ LockTask *tasks = calloc(w->n_tasks + 1, sizeof *tasks);
         CoordinatorOptions options = {
                 .redis_url = settings_string(s, "redis.url"),
-                .identity = { .service = settings_string(s, "service_name"), .host = w->start->host, .worker = w->family,
+                .identity = { .service = settings_string(s, "service_name"),
+                              .host = w->start->host,
+                              .worker = w->family,
                               .instance = w->start->instance },
                 .tasks = tasks,
                 .n_tasks = w->n_tasks,
@@ -135,10 +137,11 @@ static int make_coordinator(Worker *w, Error *reterr) {
                 const char *name = w->tasks[i].spec->name;
                 int64_t multiplier = settings_task_int(s, w->family, name, "lock_multiplier");
 
-                tasks[i] = (LockTask) { .task = name,
-                                        .interval_usec = w->tasks[i].interval_usec,
-                                        .extended_ttl_usec = task_extended_ttl_usec(w->tasks[i].interval_usec, multiplier),
-                                        .original_extended = multiplier > 0 };
+                tasks[i] =
+                        (LockTask){ .task = name,
+                                    .interval_usec = w->tasks[i].interval_usec,
+                                    .extended_ttl_usec = task_extended_ttl_usec(w->tasks[i].interval_usec, multiplier),
+                                    .original_extended = multiplier > 0 };
         }
         if (tasks)
                 r = coordinator_new(&options, &w->coordinator);
@@ -258,7 +261,8 @@ static void arm_schedule(Worker *w) {
         if (due != USEC_INFINITY)
                 r = sd_event_source_set_time(w->schedule_timer, due);
         if (r >= 0)
-                r = sd_event_source_set_enabled(w->schedule_timer, due == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+                r = sd_event_source_set_enabled(w->schedule_timer,
+                                                due == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
         assert(r >= 0); /* nothing but a programming error can fail here */
 }
 
@@ -317,11 +321,14 @@ static void on_resumed(Worker *w, WorkerTask *t, uint64_t wait_usec) {
 }
 
 static void on_lock_lost(Worker *w, WorkerTask *t, const char *text) {
-        const LogField fields[] = { LOG_STRING("TASK", "taskName", t->spec->name), LOG_STRING("RUN_ID", "runId", t->run_id) };
-        _cleanup_free_ char *message = str_printf("run of %s is cancelled: %s", t->spec->name, text ?: "its lock was lost");
+        const LogField fields[] = { LOG_STRING("TASK", "taskName", t->spec->name),
+                                    LOG_STRING("RUN_ID", "runId", t->run_id) };
+        _cleanup_free_ char *message =
+                str_printf("run of %s is cancelled: %s", t->spec->name, text ?: "its lock was lost");
         bool body;
 
-        log_write(LOG_LEVEL_WARNING, MESSAGE_LOCK_LOST, "worker#lock", fields, ELEMENTSOF(fields), message ?: "lock lost");
+        log_write(LOG_LEVEL_WARNING, MESSAGE_LOCK_LOST, "worker#lock", fields, ELEMENTSOF(fields),
+                  message ?: "lock lost");
         cancel_token_cancel(t->token, CANCEL_LOCK);
         (void) scheduler_cancel(w->scheduler, t->index, &body);
 }
@@ -375,7 +382,7 @@ void worker_on_coordinator(Worker *w) {
         while (coordinator_next(w->coordinator, &e)) {
                 on_event(w, &e);
                 coordinator_event_done(&e);
-                e = (CoordinatorEvent) { 0 };
+                e = (CoordinatorEvent){ 0 };
         }
         worker_pump(w);
 }

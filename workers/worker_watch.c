@@ -34,7 +34,9 @@ void worker_watch_tell_delays(Worker *w, bool always) {
                 return;
         w->delayed_told = delayed;
         for (size_t i = 0; i < w->n_tasks; i++) {
-                uint64_t due = scheduler_state(w->scheduler, i) == TASK_STATE_DELAYED ? scheduler_task_due_usec(w->scheduler, i) : 0;
+                uint64_t due = scheduler_state(w->scheduler, i) == TASK_STATE_DELAYED
+                                       ? scheduler_task_due_usec(w->scheduler, i)
+                                       : 0;
 
                 (void) buffer_printf(&b, "%s%s=%" PRIu64, b.length > 0 ? "," : NOTIFY_DUE, w->tasks[i].spec->name,
                                      due > now ? due - now : 0);
@@ -59,8 +61,8 @@ static const WorkerTask *find_hung(const Worker *w) {
 static void report_hung(Worker *w, const WorkerTask *t) {
         const LogField fields[] = { LOG_STRING("TASK", "taskName", t->spec->name),
                                     LOG_STRING("RUN_ID", "runId", t->record.run_id) };
-        _cleanup_free_ char *message = str_printf("task %s did not return after its deadline: the worker must be replaced",
-                                                  t->spec->name);
+        _cleanup_free_ char *message =
+                str_printf("task %s did not return after its deadline: the worker must be replaced", t->spec->name);
 
         w->hung = true;
         log_write(LOG_LEVEL_ERROR, MESSAGE_WORKER_HUNG, "worker#watchdog", fields, ELEMENTSOF(fields),
@@ -101,5 +103,6 @@ int worker_watch_start(Worker *w) {
                 w->tick_usec = w->hung_usec;
         if (w->tick_usec < 10 * USEC_PER_MSEC)
                 w->tick_usec = 10 * USEC_PER_MSEC;
-        return sd_event_add_time(w->event, &w->tick_timer, CLOCK_MONOTONIC, clock_monotonic_usec(), USEC_PER_MSEC, on_tick, w);
+        return sd_event_add_time(w->event, &w->tick_timer, CLOCK_MONOTONIC, clock_monotonic_usec(), USEC_PER_MSEC,
+                                 on_tick, w);
 }

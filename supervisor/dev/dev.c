@@ -41,12 +41,22 @@ static int parse_options(Dev *d, int argc, char **argv) {
         optind = 1;
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
                 switch (c) {
-                case 's': (void) snprintf(d->state, sizeof(d->state), "%s", optarg); break;
-                case 'n': d->scale = optarg; break;
-                case 'k': d->keep = true; break;
-                case 'o': d->sample = false; break;
-                case 'h': return 1 + usage(stdout, 0);
-                default: return 1 + usage(stderr, EXIT_USAGE);
+                case 's':
+                        (void) snprintf(d->state, sizeof(d->state), "%s", optarg);
+                        break;
+                case 'n':
+                        d->scale = optarg;
+                        break;
+                case 'k':
+                        d->keep = true;
+                        break;
+                case 'o':
+                        d->sample = false;
+                        break;
+                case 'h':
+                        return 1 + usage(stdout, 0);
+                default:
+                        return 1 + usage(stderr, EXIT_USAGE);
                 }
         if (optind < argc)
                 return 1 + usage(stderr, EXIT_USAGE);
@@ -58,7 +68,8 @@ static int parse_options(Dev *d, int argc, char **argv) {
                         (void) snprintf(d->state, sizeof(d->state), "%s", joined);
         }
         if (strlen(d->state) > MAX_STATE_LENGTH) {
-                fprintf(stderr, "dev: %s: longer than %d bytes, which socket paths do not allow\nHINT: use a shorter --state\n",
+                fprintf(stderr,
+                        "dev: %s: longer than %d bytes, which socket paths do not allow\nHINT: use a shorter --state\n",
                         d->state, MAX_STATE_LENGTH);
                 return 1 + EXIT_USAGE;
         }
@@ -72,7 +83,8 @@ static int prepare(Dev *d, Error *reterr) {
         sigset_t mask;
 
         if (!user)
-                return error_set(reterr, ERROR_NEVER, -ENOENT, "uid %d has no name, which initdb needs", (int) getuid());
+                return error_set(reterr, ERROR_NEVER, -ENOENT, "uid %d has no name, which initdb needs",
+                                 (int) getuid());
         (void) snprintf(d->user, sizeof(d->user), "%s", user->pw_name);
         (void) snprintf(d->run, sizeof(d->run), "%.*s/run", MAX_STATE_LENGTH, d->state);
         (void) snprintf(d->conf, sizeof(d->conf), "%.*s/conf", MAX_STATE_LENGTH, d->state);
@@ -137,13 +149,15 @@ static int prepare_data(Dev *d, Error *reterr) {
 
         if (!admin)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
-        r = dev_run(d, "roundtable-admin migrate", (const char *const[]) { admin, "migrate", "--conf", d->conf, NULL }, reterr);
+        r = dev_run(d, "roundtable-admin migrate", (const char *const[]){ admin, "migrate", "--conf", d->conf, NULL },
+                    reterr);
         if (r < 0 || !d->sample || sample_is_fresh(d))
                 return r;
         printf("dev: making sample data\n");
         (void) fflush(stdout);
         r = dev_run(d, "roundtable-admin sample",
-                    (const char *const[]) { admin, "sample", "--conf", d->conf, "--scale", d->scale, "--replace", NULL }, reterr);
+                    (const char *const[]){ admin, "sample", "--conf", d->conf, "--scale", d->scale, "--replace", NULL },
+                    reterr);
         if (r < 0)
                 return r;
         (void) snprintf(now, sizeof(now), "%llu\n", (unsigned long long) clock_realtime_usec());
@@ -157,10 +171,11 @@ static int start_service(Dev *d, Error *reterr) {
         if (!admin || !roundtable)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         if (d->sample)
-                r = dev_spawn(d, &d->processes[DEV_FEED], (const char *const[]) { admin, "feed", "--conf", d->conf, NULL }, -1, reterr);
+                r = dev_spawn(d, &d->processes[DEV_FEED],
+                              (const char *const[]){ admin, "feed", "--conf", d->conf, NULL }, -1, reterr);
         if (r >= 0)
                 r = dev_spawn(d, &d->processes[DEV_SUPERVISOR],
-                              (const char *const[]) { roundtable, "supervise", "--conf", d->conf, NULL }, -1, reterr);
+                              (const char *const[]){ roundtable, "supervise", "--conf", d->conf, NULL }, -1, reterr);
         return r;
 }
 
@@ -194,7 +209,8 @@ static int run(Dev *d, Error *reterr) {
 
 /* A developer's shell may hold the variables of a real deployment, which would win over the generated files. */
 static int clear_environment(void) {
-        static const char *const kept[] = { "PATH", "LANG", "TZ", "TERM", "HOME", "USER", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" };
+        static const char *const kept[] = { "PATH",         "LANG",          "TZ",          "TERM", "HOME", "USER",
+                                            "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS" };
         char *values[ELEMENTSOF(kept)] = { 0 };
         int r = 0;
 
@@ -213,8 +229,10 @@ static int clear_environment(void) {
 
 int verb_dev(int argc, char **argv) {
         static const DevProcess processes[DEV_PROCESSES] = {
-                [DEV_POSTGRES] = { "postgres", 0, SIGINT, 20 }, [DEV_REDIS] = { "redis", 0, SIGTERM, 10 },
-                [DEV_KAFKA] = { "kafka", 0, SIGTERM, 5 },       [DEV_FEED] = { "feed", 0, SIGTERM, 5 },
+                [DEV_POSTGRES] = { "postgres", 0, SIGINT, 20 },
+                [DEV_REDIS] = { "redis", 0, SIGTERM, 10 },
+                [DEV_KAFKA] = { "kafka", 0, SIGTERM, 5 },
+                [DEV_FEED] = { "feed", 0, SIGTERM, 5 },
                 [DEV_SUPERVISOR] = { "supervisor", 0, SIGTERM, 40 },
         };
         Dev d = { .scale = "1", .sample = true, .signals = -EBADF };

@@ -26,7 +26,8 @@ int dev_write_conf(const Dev *d, Error *reterr) {
                              "# written by `roundtable dev` at each start\n"
                              "environment_file = \"%s/environment\";\n"
                              "supervisor = { runtime_dir = \"%s\"; state_dir = \"%s/supervisor\"; };\n"
-                             "database = { host = \"%s\"; replica_host = \"%s\"; port = 5432; name = \"postgres\"; user = \"%s\"; };\n"
+                             "database = { host = \"%s\"; replica_host = \"%s\"; port = 5432; name = \"postgres\"; "
+                             "user = \"%s\"; };\n"
                              "redis = { url = \"unix://%s/redis.sock\"; };\n"
                              "kafka = { brokers = \"%s\"; };\n"
                              "start_delay = { enabled = false; };\n",

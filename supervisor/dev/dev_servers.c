@@ -52,8 +52,9 @@ static bool redis_ready(const Dev *d) {
         if (fd < 0 || (size_t) snprintf(address.sun_path, sizeof(address.sun_path), "%s/redis.sock", d->run) >=
                               sizeof(address.sun_path))
                 return false;
-        return connect(fd, (struct sockaddr *) &address, sizeof(address)) >= 0 && send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6 &&
-               poll(&p, 1, 1000) > 0 && recv(fd, reply, sizeof(reply) - 1, 0) >= 5 && strncmp(reply, "+PONG", 5) == 0;
+        return connect(fd, (struct sockaddr *) &address, sizeof(address)) >= 0 &&
+               send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6 && poll(&p, 1, 1000) > 0 &&
+               recv(fd, reply, sizeof(reply) - 1, 0) >= 5 && strncmp(reply, "+PONG", 5) == 0;
 }
 
 static int wait_ready(Dev *d, const char *name, bool (*ready)(const Dev *d), Error *reterr) {
@@ -78,13 +79,13 @@ static int make_cluster(Dev *d, Error *reterr) {
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         if (access(data, F_OK) >= 0)
                 return 0;
-        r = dev_run(d, "rm", (const char *const[]) { "rm", "-rf", fresh, NULL }, reterr);
+        r = dev_run(d, "rm", (const char *const[]){ "rm", "-rf", fresh, NULL }, reterr);
         if (r < 0)
                 return r;
         printf("dev: making a PostgreSQL cluster\n");
         r = dev_run(d, "initdb",
-                    (const char *const[]) { initdb, "-D", fresh, "-U", d->user, "-A", "trust", "-E", "UTF8", "--no-locale",
-                                            "--no-sync", "--no-instructions", NULL },
+                    (const char *const[]){ initdb, "-D", fresh, "-U", d->user, "-A", "trust", "-E", "UTF8",
+                                           "--no-locale", "--no-sync", "--no-instructions", NULL },
                     reterr);
         if (r < 0) {
                 error_set_hint(reterr, "see %s/initdb.log", d->state);
@@ -119,10 +120,28 @@ static int start_postgres(Dev *d, Error *reterr) {
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         for (int tries = 0;; tries++) {
                 r = dev_spawn(d, &d->processes[DEV_POSTGRES],
-                              (const char *const[]) { program, "-D", data, "-k", d->run, "-p", "5432", "-c", "listen_addresses=",
-                                                      "-c", "fsync=off", "-c", "synchronous_commit=off", "-c",
-                                                      "full_page_writes=off", "-c", "wal_level=minimal", "-c",
-                                                      "max_wal_senders=0", "-c", "shared_buffers=64MB", NULL },
+                              (const char *const[]){ program,
+                                                     "-D",
+                                                     data,
+                                                     "-k",
+                                                     d->run,
+                                                     "-p",
+                                                     "5432",
+                                                     "-c",
+                                                     "listen_addresses=",
+                                                     "-c",
+                                                     "fsync=off",
+                                                     "-c",
+                                                     "synchronous_commit=off",
+                                                     "-c",
+                                                     "full_page_writes=off",
+                                                     "-c",
+                                                     "wal_level=minimal",
+                                                     "-c",
+                                                     "max_wal_senders=0",
+                                                     "-c",
+                                                     "shared_buffers=64MB",
+                                                     NULL },
                               -1, reterr);
                 if (r >= 0)
                         r = wait_ready(d, "PostgreSQL", postgres_ready, reterr);
@@ -141,8 +160,9 @@ static int start_redis(Dev *d, Error *reterr) {
         if (!socket_path)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         r = dev_spawn(d, &d->processes[DEV_REDIS],
-                      (const char *const[]) { "redis-server", "--port", "0", "--unixsocket", socket_path, "--unixsocketperm", "700",
-                                              "--dir", d->state, "--save", "3600 1", "--appendonly", "no", "--daemonize", "no", NULL },
+                      (const char *const[]){ "redis-server", "--port", "0", "--unixsocket", socket_path,
+                                             "--unixsocketperm", "700", "--dir", d->state, "--save", "3600 1",
+                                             "--appendonly", "no", "--daemonize", "no", NULL },
                       -1, reterr);
         return r < 0 ? r : wait_ready(d, "Redis", redis_ready, reterr);
 }
@@ -184,7 +204,7 @@ static int start_kafka(Dev *d, Error *reterr) {
                 return error_set(reterr, ERROR_RETRY, -errno, "pipe: %s", strerror(errno));
         in = fds[0];
         out = fds[1];
-        r = dev_spawn(d, &d->processes[DEV_KAFKA], (const char *const[]) { program, NULL }, out, reterr);
+        r = dev_spawn(d, &d->processes[DEV_KAFKA], (const char *const[]){ program, NULL }, out, reterr);
         if (r < 0)
                 return r;
         out = close_fd(out);

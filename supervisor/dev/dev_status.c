@@ -25,11 +25,13 @@ static void format_task(const json_t *task, Buffer *b, size_t *lines) {
         char took[64] = "";
 
         if (json_is_integer(json_object_get(last, "duration_usec")))
-                (void) format_duration((uint64_t) json_integer_value(json_object_get(last, "duration_usec")), took, sizeof(took));
+                (void) format_duration((uint64_t) json_integer_value(json_object_get(last, "duration_usec")), took,
+                                       sizeof(took));
         (void) buffer_printf(b, "  %-28s %-10s runs %-6lld failures %-4lld last %s %s%s%.60s\n", name ? name : "?",
                              state ? state : "?", (long long) json_integer_value(json_object_get(task, "runs")),
-                             (long long) json_integer_value(json_object_get(task, "failures")), result ? result : "-", took,
-                             json_is_string(error) ? ": " : "", json_is_string(error) ? json_string_value(error) : "");
+                             (long long) json_integer_value(json_object_get(task, "failures")), result ? result : "-",
+                             took, json_is_string(error) ? ": " : "",
+                             json_is_string(error) ? json_string_value(error) : "");
         (*lines)++;
 }
 
@@ -37,16 +39,17 @@ static void format_workers(const json_t *reply, Buffer *b, size_t *lines) {
         const json_t *workers = json_object_get(reply, "workers"), *worker, *task;
         size_t i, k;
 
-        json_array_foreach(workers, i, worker) {
+        json_array_foreach (workers, i, worker) {
                 const json_t *tasks = json_object_get(json_object_get(worker, "worker"), "tasks");
                 const char *family = json_string_value(json_object_get(worker, "family")),
                            *state = json_string_value(json_object_get(worker, "state")),
                            *health = json_string_value(json_object_get(worker, "health"));
 
-                (void) buffer_printf(b, "worker %s: %s%s%.100s\n", family ? family : "?", state ? state : "?", health ? ", " : "",
-                                     health ? health : "");
+                (void) buffer_printf(b, "worker %s: %s%s%.100s\n", family ? family : "?", state ? state : "?",
+                                     health ? ", " : "", health ? health : "");
                 (*lines)++;
-                json_array_foreach(tasks, k, task) format_task(task, b, lines);
+                json_array_foreach (tasks, k, task)
+                        format_task(task, b, lines);
         }
 }
 

@@ -11,7 +11,8 @@
 
 #include "supervisor/dev/dev_internal.h"
 
-static const char *const programs[] = { "roundtable", "roundtable-worker", "roundtable-admin", "roundtable-kafka-mock" };
+static const char *const programs[] = { "roundtable", "roundtable-worker", "roundtable-admin",
+                                        "roundtable-kafka-mock" };
 
 int dev_make_directory(const char *path, mode_t mode, Error *reterr) {
         struct stat st;
@@ -35,7 +36,8 @@ static const struct passwd *target_user(void) {
 }
 
 static int copy_program(int from, const char *directory, const char *name, Error *reterr) {
-        _cleanup_free_ char *path = str_printf("%s/%s", directory, name), *fresh = str_printf("%s/.%s.new", directory, name);
+        _cleanup_free_ char *path = str_printf("%s/%s", directory, name),
+                            *fresh = str_printf("%s/.%s.new", directory, name);
         _cleanup_close_ int to = -EBADF;
         ssize_t n;
 
@@ -57,7 +59,8 @@ static int copy_program(int from, const char *directory, const char *name, Error
 static int become(const struct passwd *user, Error *reterr) {
         if (initgroups(user->pw_name, user->pw_gid) < 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
             setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
-                return error_set(reterr, ERROR_NEVER, -errno, "cannot become user %s: %s", user->pw_name, strerror(errno));
+                return error_set(reterr, ERROR_NEVER, -errno, "cannot become user %s: %s", user->pw_name,
+                                 strerror(errno));
         if (setenv("HOME", user->pw_dir, 1) < 0 || setenv("USER", user->pw_name, 1) < 0 || chdir("/") < 0)
                 return error_set(reterr, ERROR_NEVER, -errno, "%s", strerror(errno));
         return 0;

@@ -1,4 +1,5 @@
-/* "A B": what parses prints as text that parses to the same value, and a quotient is within half a unit of the truth. */
+/* "A B": what parses prints as text that parses to the same value, and a quotient is within half a unit of the truth.
+ */
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void round_trip(const Decimal *d, char *(*print)(const Decimal *)) {
+static void round_trip(const Decimal *d, char *(*print)(const Decimal *) ) {
         _cleanup_decimal_ Decimal again = DECIMAL_INIT;
         _cleanup_free_ char *text = print(d);
 
@@ -42,15 +43,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         /* |a - q b| * 2 * 10^20 <= |b| */
         decimal_set_int(&two, decimal_sign(&b) < 0 ? -2 : 2);
-        if (decimal_mul(&q, &q, &b) < 0 || decimal_sub(&q, &a, &q) < 0 || decimal_pow10(&unit, DECIMAL_DIVISION_PLACES) < 0 ||
-            decimal_mul(&q, &q, &unit) < 0 || decimal_mul(&q, &q, &two) < 0)
+        if (decimal_mul(&q, &q, &b) < 0 || decimal_sub(&q, &a, &q) < 0 ||
+            decimal_pow10(&unit, DECIMAL_DIVISION_PLACES) < 0 || decimal_mul(&q, &q, &unit) < 0 ||
+            decimal_mul(&q, &q, &two) < 0)
                 return 0;
         if (decimal_sign(&q) * decimal_sign(&b) < 0) {
                 decimal_set_int(&two, -1);
                 if (decimal_mul(&q, &q, &two) < 0)
                         abort();
         }
-        if ((decimal_sign(&b) > 0 && decimal_compare(&q, &b) > 0) || (decimal_sign(&b) < 0 && decimal_compare(&q, &b) < 0))
+        if ((decimal_sign(&b) > 0 && decimal_compare(&q, &b) > 0) ||
+            (decimal_sign(&b) < 0 && decimal_compare(&q, &b) < 0))
                 abort();
         return 0;
 }

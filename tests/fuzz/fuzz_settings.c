@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         if (settings_new(family_manifests, &s) < 0 || settings_file_load(s, path, NULL, true, &problems) < 0 ||
             settings_file_load(s, path, family_manifests[0], true, &problems) < 0 ||
-            environment_add_file(&environment, path, true, &problems) < 0 || settings_apply_environment(s, &environment, &problems) < 0)
+            environment_add_file(&environment, path, true, &problems) < 0 ||
+            settings_apply_environment(s, &environment, &problems) < 0)
                 abort();
         return 0;
 }

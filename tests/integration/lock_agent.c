@@ -101,9 +101,9 @@ int main(int argc, char *argv[]) {
                                        " [DEAD_INSTANCE …]\n");
                 return 2;
         }
-        a.identity = (LockIdentity) { argv[2], argv[4], "agent", argv[4] };
-        a.task = (LockTask) { argv[3], strtoull(argv[5], NULL, 10) * USEC_PER_MSEC,
-                              strtoull(argv[6], NULL, 10) * USEC_PER_MSEC, str_eq(argv[7], "1") };
+        a.identity = (LockIdentity){ argv[2], argv[4], "agent", argv[4] };
+        a.task = (LockTask){ argv[3], strtoull(argv[5], NULL, 10) * USEC_PER_MSEC,
+                             strtoull(argv[6], NULL, 10) * USEC_PER_MSEC, str_eq(argv[7], "1") };
         a.run_usec = strtoull(argv[8], NULL, 10) * USEC_PER_MSEC;
         /* R must not expire between renewals either; without an E of originals it is what keeps them out */
         shorter = a.task.interval_usec < a.task.extended_ttl_usec ? a.task.interval_usec : a.task.extended_ttl_usec;

@@ -1,11 +1,13 @@
-/* The columns, and which of them changed: texts are compared byte for byte, so that a new scale counts as a change, once (market specification,
- * section 9.6). */
+/* The columns, and which of them changed: texts are compared byte for byte, so that a new scale counts as a change,
+ * once (market specification, section 9.6). */
 
 #include "workers/market/market_statistics.h"
 
 static const char *const column_names[MARKET_COLUMNS] = {
-        [MARKET_PRICE_CHANGE] = "priceChange24H",   [MARKET_VOLUME] = "volume24H",
-        [MARKET_TRADES] = "trades24H",              [MARKET_FUNDING_RATE] = "nextFundingRate",
+        [MARKET_PRICE_CHANGE] = "priceChange24H",
+        [MARKET_VOLUME] = "volume24H",
+        [MARKET_TRADES] = "trades24H",
+        [MARKET_FUNDING_RATE] = "nextFundingRate",
         [MARKET_OPEN_INTEREST] = "openInterest",
 };
 

@@ -33,7 +33,8 @@ static int compare_tickers(const void *a, const void *b) {
 }
 
 /* Fills shown[i] with the market whose values stand at the place of market i; NULL where nothing does. Of markets with
- * one ticker the last one's values win, at the place of the first: what assigning to one key twice does to an object. */
+ * one ticker the last one's values win, at the place of the first: what assigning to one key twice does to an object.
+ */
 static int choose_shown(const Market *markets, size_t n, const Market **shown) {
         _cleanup_free_ const Market **sorted = NULL;
         size_t n_sorted = 0;

@@ -1,6 +1,6 @@
-/* Publishing of market_updater. A change is named before it is committed and forgotten after the broker has acknowledged
- * it, so that a crash, or a broker that is away, leads to a repetition and never to a loss. Values are never kept: the
- * next run sends those it has just computed. */
+/* Publishing of market_updater. A change is named before it is committed and forgotten after the broker has
+ * acknowledged it, so that a crash, or a broker that is away, leads to a repetition and never to a loss. Values are
+ * never kept: the next run sends those it has just computed. */
 
 #include "common/clock.h"
 #include "workers/market/market_publish.h"
@@ -11,7 +11,7 @@ void market_names_done(MarketNames *l) {
         for (size_t i = 0; i < l->n; i++)
                 free(l->names[i]);
         free(l->names);
-        *l = (MarketNames) { 0 };
+        *l = (MarketNames){ 0 };
 }
 
 /* Takes the name. */
@@ -97,9 +97,9 @@ static int send_record(TaskContext *ctx, const Buffer *contents, Error *reterr) 
         if (r < 0)
                 return error_set(reterr, ERROR_RETRY, r, "out of memory for a message of %zu bytes", contents->length);
         task_log(ctx, LOG_LEVEL_DEBUG, "websocket#compareAndHandleMarketsWebsocketMessage",
-                 (const LogField[]) { LOG_JSON("CONTENTS", "contents", contents->data) }, 1,
+                 (const LogField[]){ LOG_JSON("CONTENTS", "contents", contents->data) }, 1,
                  "Sending markets websocket message");
-        message = (KafkaMessage) { .topic = TOPIC, .value = value.data, .value_length = value.length };
+        message = (KafkaMessage){ .topic = TOPIC, .value = value.data, .value_length = value.length };
         r = task_publish(ctx, &message, 1, &delivered, &e);
         task_timing(ctx, "publish_markets_websocket_updates_duration",
                     (int64_t) ((clock_monotonic_usec() - start) / USEC_PER_MSEC), NULL, 0);
@@ -111,7 +111,8 @@ static int send_record(TaskContext *ctx, const Buffer *contents, Error *reterr) 
                 return r;
         }
         task_log(ctx, LOG_LEVEL_ERROR, "websocket#publishToMarketsWebsocket",
-                 (const LogField[]) { LOG_STRING("ERROR_TEXT", "error", error_text(&e)), LOG_STRING("HINT", "hint", e.hint) },
+                 (const LogField[]){ LOG_STRING("ERROR_TEXT", "error", error_text(&e)),
+                                     LOG_STRING("HINT", "hint", e.hint) },
                  2, "Publish to markets websocket failed; the next run sends it again: %s", error_text(&e));
         return 0;
 }

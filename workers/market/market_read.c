@@ -9,7 +9,14 @@
 #define FUNDING_PAGE 64
 
 /* Columns of read_markets.sql. */
-enum { ROW_ID, ROW_CLOB_PAIR, ROW_TICKER, ROW_MARKET, ROW_FIRST_STATISTIC, ROW_DEFAULT_RATE = ROW_FIRST_STATISTIC + MARKET_COLUMNS };
+enum {
+        ROW_ID,
+        ROW_CLOB_PAIR,
+        ROW_TICKER,
+        ROW_MARKET,
+        ROW_FIRST_STATISTIC,
+        ROW_DEFAULT_RATE = ROW_FIRST_STATISTIC + MARKET_COLUMNS
+};
 /* Columns of read_statistics.sql. */
 enum { INPUT_LATEST, INPUT_DAY_AGO, INPUT_TRADES, INPUT_VOLUME, INPUT_OPEN_INTEREST };
 
@@ -19,7 +26,7 @@ void market_list_done(MarketList *l) {
                         free(l->markets[i].computed[c]);
         free(l->markets);
         PQclear(l->listing);
-        *l = (MarketList) { 0 };
+        *l = (MarketList){ 0 };
 }
 
 static const char *value_or_null(const PGresult *result, int row, int column) {
@@ -27,7 +34,8 @@ static const char *value_or_null(const PGresult *result, int row, int column) {
 }
 
 int market_list_read(TaskContext *ctx, MarketList *ret, Error *reterr) {
-        PgServer server = settings_bool(task_settings(ctx), "database.read_default_from_replica") ? PG_REPLICA : PG_PRIMARY;
+        PgServer server =
+                settings_bool(task_settings(ctx), "database.read_default_from_replica") ? PG_REPLICA : PG_PRIMARY;
         _cleanup_market_list_ MarketList l = { 0 };
         size_t n;
         int r;
@@ -52,7 +60,7 @@ int market_list_read(TaskContext *ctx, MarketList *ret, Error *reterr) {
                 m->default_funding_rate = value_or_null(l.listing, (int) i, ROW_DEFAULT_RATE);
         }
         *ret = l;
-        l = (MarketList) { 0 };
+        l = (MarketList){ 0 };
         return 0;
 }
 
@@ -65,12 +73,14 @@ static int settle(TaskContext *ctx, const Market *m, MarketColumn column, int r,
         item = str_printf("market %s", m->ticker);
         if (r == -ENOMEM || !item)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for market %s", m->ticker);
-        task_item_failed(ctx, item, "%s is left at %s: %s", market_column_name(column), m->stored[column], error_text(e));
+        task_item_failed(ctx, item, "%s is left at %s: %s", market_column_name(column), m->stored[column],
+                         error_text(e));
         return 0;
 }
 
 static int compute_market(TaskContext *ctx, Market *m, const PGresult *inputs, int row, Error *reterr) {
-        const char *latest = value_or_null(inputs, row, INPUT_LATEST), *day_ago = value_or_null(inputs, row, INPUT_DAY_AGO);
+        const char *latest = value_or_null(inputs, row, INPUT_LATEST),
+                   *day_ago = value_or_null(inputs, row, INPUT_DAY_AGO);
         static const struct {
                 MarketColumn column;
                 int input;
@@ -85,7 +95,7 @@ static int compute_market(TaskContext *ctx, Market *m, const PGresult *inputs, i
 
         if (!latest || !day_ago)
                 task_log(ctx, LOG_LEVEL_DEBUG, "market-updater#getPriceChange",
-                         (const LogField[]) { LOG_STRING("MARKET_ID", "marketId", m->market_id) }, 1,
+                         (const LogField[]){ LOG_STRING("MARKET_ID", "marketId", m->market_id) }, 1,
                          "No 24-hour old oracle price found for market");
         r = market_compute_price_change(latest, day_ago, &m->computed[MARKET_PRICE_CHANGE], &e);
         r = settle(ctx, m, MARKET_PRICE_CHANGE, r, &e, reterr);
@@ -162,7 +172,8 @@ static int compute_funding_page(TaskContext *ctx, Market *markets, size_t n, Red
                 _cleanup_free_ char *key = str_printf("v4/nextFunding/%s", markets[i].ticker);
 
                 if (!key || redis_pipeline_addv(pipeline, "LRANGE", key, "0", "-1", NULL) < 0)
-                        return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for a pipeline of %zu commands", n);
+                        return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for a pipeline of %zu commands",
+                                         n);
         }
         r = task_redis_read(ctx, "funding_samples", pipeline, reterr);
         for (size_t i = 0; r >= 0 && i < n; i++)

@@ -1,5 +1,5 @@
-/* The five values of a market. Divisions round to 20 places half away from zero, which PostgreSQL's do not: what divides
- * is computed here, what only sums is summed by the server (market specification, sections 2 and 9.3). */
+/* The five values of a market. Divisions round to 20 places half away from zero, which PostgreSQL's do not: what
+ * divides is computed here, what only sums is summed by the server (market specification, sections 2 and 9.3). */
 
 #include "common/decimal.h"
 #include "workers/market/market_statistics.h"
@@ -70,7 +70,8 @@ int market_compute_trades(const char *count, char **ret, Error *reterr) {
         if (end == count || *end)
                 return error_set(reterr, ERROR_NEVER, -EINVAL, "the number of trades is \"%.60s\"", count);
         if (errno == ERANGE || n < 0 || n > INT32_MAX)
-                return error_set(reterr, ERROR_NEVER, -ERANGE, "%.60s trades are more than column trades24H can hold", count);
+                return error_set(reterr, ERROR_NEVER, -ERANGE, "%.60s trades are more than column trades24H can hold",
+                                 count);
         return copy(count, ret);
 }
 

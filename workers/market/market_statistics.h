@@ -1,7 +1,7 @@
 #pragma once
 
-/* The statistics of perpetual markets: values, differences and the message about them. Pure functions over text: amounts
- * stay the texts that PostgreSQL printed or that common/decimal made, because clients see their scale (market
+/* The statistics of perpetual markets: values, differences and the message about them. Pure functions over text:
+ * amounts stay the texts that PostgreSQL printed or that common/decimal made, because clients see their scale (market
  * specification, sections 2 and 9.3 to 9.7). No shared state. */
 
 #include "common/error.h"

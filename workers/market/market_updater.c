@@ -1,5 +1,6 @@
 /* market_updater: five statistics of every perpetual market, and a message about what changed (market specification,
- * section 9). The database is changed in one transaction, and whatever it commits has been named as unpublished before. */
+ * section 9). The database is changed in one transaction, and whatever it commits has been named as unpublished before.
+ */
 
 #include "common/clock.h"
 #include "sql/statements.h"
@@ -108,7 +109,7 @@ int market_updater_run(TaskContext *ctx) {
                 return 0;
         /* the original swallowed these and called the run a success */
         task_log(ctx, LOG_LEVEL_ERROR, "market-checker#runTask",
-                 (const LogField[]) { LOG_STRING("ERROR_TEXT", "error", error_text(&e)) }, 1,
+                 (const LogField[]){ LOG_STRING("ERROR_TEXT", "error", error_text(&e)) }, 1,
                  "Error occurred in task to update markets");
         return task_fail(ctx, &e);
 }

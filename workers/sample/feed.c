@@ -1,5 +1,5 @@
-/* `roundtable-admin feed`: keeps a sampled database alive at a modest rate: a block, prices and fills each step, funding
- * samples now and then, which start anew with each hour. Outages are said once and waited out. */
+/* `roundtable-admin feed`: keeps a sampled database alive at a modest rate: a block, prices and fills each step,
+ * funding samples now and then, which start anew with each hour. Outages are said once and waited out. */
 
 #include <getopt.h>
 #include <poll.h>
@@ -131,10 +131,18 @@ int feed_run(int argc, char **argv) {
                 char *end = NULL;
 
                 switch (c) {
-                case 'c': conf_dir = optarg; break;
-                case 'i': interval = strtol(optarg, &end, 10); break;
-                case 'f': fills = strtol(optarg, &end, 10); f.fills = optarg; break;
-                default: return EXIT_CODE_USAGE;
+                case 'c':
+                        conf_dir = optarg;
+                        break;
+                case 'i':
+                        interval = strtol(optarg, &end, 10);
+                        break;
+                case 'f':
+                        fills = strtol(optarg, &end, 10);
+                        f.fills = optarg;
+                        break;
+                default:
+                        return EXIT_CODE_USAGE;
                 }
                 if (end && (end == optarg || *end))
                         interval = -1;

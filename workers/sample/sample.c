@@ -1,5 +1,6 @@
-/* `roundtable-admin sample`: deterministic data for a database that has none. PostgreSQL is filled in one transaction by
- * a handful of statements that generate rows on the server, so that scale 1 takes seconds and a failure leaves nothing. */
+/* `roundtable-admin sample`: deterministic data for a database that has none. PostgreSQL is filled in one transaction
+ * by a handful of statements that generate rows on the server, so that scale 1 takes seconds and a failure leaves
+ * nothing. */
 
 #include <getopt.h>
 #include <math.h>
@@ -30,7 +31,8 @@ typedef struct SampleOptions {
 } SampleOptions;
 
 static int usage(void) {
-        fprintf(stderr, "usage: sample [--conf DIR] [--scale 0.01..1000] [--markets 1..10000] [--seed N] [--replace]\n");
+        fprintf(stderr,
+                "usage: sample [--conf DIR] [--scale 0.01..1000] [--markets 1..10000] [--seed N] [--replace]\n");
         return EXIT_CODE_USAGE;
 }
 
@@ -47,17 +49,29 @@ static int parse_options(int argc, char **argv, SampleOptions *o) {
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
                 end = NULL;
                 switch (c) {
-                case 'c': o->conf_dir = optarg; break;
-                case 's': o->scale = str_eq(optarg, "small") ? 0.02 : strtod(optarg, &end); break;
-                case 'm': o->markets = strtol(optarg, &end, 10); break;
-                case 'e': o->seed = strtoull(optarg, &end, 10); break;
-                case 'r': o->replace = true; break;
-                default: return -EINVAL;
+                case 'c':
+                        o->conf_dir = optarg;
+                        break;
+                case 's':
+                        o->scale = str_eq(optarg, "small") ? 0.02 : strtod(optarg, &end);
+                        break;
+                case 'm':
+                        o->markets = strtol(optarg, &end, 10);
+                        break;
+                case 'e':
+                        o->seed = strtoull(optarg, &end, 10);
+                        break;
+                case 'r':
+                        o->replace = true;
+                        break;
+                default:
+                        return -EINVAL;
                 }
                 if (end && (end == optarg || *end))
                         return -EINVAL;
         }
-        if (optind != argc || !isfinite(o->scale) || o->scale < 0.01 || o->scale > 1000 || o->markets < 1 || o->markets > 10000)
+        if (optind != argc || !isfinite(o->scale) || o->scale < 0.01 || o->scale > 1000 || o->markets < 1 ||
+            o->markets > 10000)
                 return -EINVAL;
         return 0;
 }
@@ -86,7 +100,8 @@ static int make_room(SampleContext *s, bool replace, Error *reterr) {
                 return r;
         if (str_eq(PQgetvalue(empty, 0, 0), "t"))
                 return 0;
-        r = error_set(reterr, ERROR_NEVER, -EEXIST, "the database is not empty; sample data is not mixed with other data");
+        r = error_set(reterr, ERROR_NEVER, -EEXIST,
+                      "the database is not empty; sample data is not mixed with other data");
         error_set_hint(reterr, "--replace empties its tables first, which cannot be undone");
         return r;
 }
@@ -101,7 +116,8 @@ static int fill_parts(SampleContext *s, const SamplePart *parts, size_t n, Error
                         error_prefix(reterr, "%s", parts[i].name);
                         return r;
                 }
-                printf("  %-16s %s\n", parts[i].name, format_duration(clock_monotonic_usec() - start, took, sizeof(took)));
+                printf("  %-16s %s\n", parts[i].name,
+                       format_duration(clock_monotonic_usec() - start, took, sizeof(took)));
         }
         return 0;
 }
@@ -143,8 +159,8 @@ int sample_run(int argc, char **argv) {
         if (r < 0)
                 return r == -EBADMSG ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED;
         set_size(&s, &options);
-        printf("sample: %zu markets, %zu subaccounts, %zu fills over 25 hours (seed %llu)\n", s.n_markets, s.n_subaccounts,
-               2 * s.n_trades, (unsigned long long) s.seed);
+        printf("sample: %zu markets, %zu subaccounts, %zu fills over 25 hours (seed %llu)\n", s.n_markets,
+               s.n_subaccounts, 2 * s.n_trades, (unsigned long long) s.seed);
         r = sample_connect(settings, "roundtable/admin/sample", &s, &e);
         if (r >= 0)
                 r = fill(&s, options.replace, &e);

@@ -9,8 +9,10 @@
 extern char **environ;
 
 int sample_load_settings(const char *conf_dir, Settings **ret) {
-        SettingsSource source = { .conf_dir = conf_dir, .environ = (const char *const *) environ,
-                                  .read_environment_file = true, .credentials_dir = getenv("CREDENTIALS_DIRECTORY") };
+        SettingsSource source = { .conf_dir = conf_dir,
+                                  .environ = (const char *const *) environ,
+                                  .read_environment_file = true,
+                                  .credentials_dir = getenv("CREDENTIALS_DIRECTORY") };
         SettingsProblems problems = { 0 };
         int r;
 

@@ -13,19 +13,56 @@ static const struct {
         const char *ticker;
         double price;
 } known[] = {
-        { "BTC-USD", 64250 },    { "ETH-USD", 3120 },     { "SOL-USD", 148.2 },   { "XRP-USD", 0.5312 },
-        { "DOGE-USD", 0.1274 },  { "LINK-USD", 14.31 },   { "AVAX-USD", 28.74 },  { "ADA-USD", 0.4416 },
-        { "LTC-USD", 71.9 },     { "BCH-USD", 388.5 },    { "DOT-USD", 6.132 },   { "UNI-USD", 7.864 },
-        { "ATOM-USD", 6.711 },   { "NEAR-USD", 5.284 },   { "ARB-USD", 0.7205 },  { "OP-USD", 1.792 },
-        { "APT-USD", 7.031 },    { "SUI-USD", 0.8127 },   { "TIA-USD", 6.255 },   { "SEI-USD", 0.3308 },
-        { "INJ-USD", 23.12 },    { "FIL-USD", 4.391 },    { "ETC-USD", 22.86 },   { "XLM-USD", 0.0998 },
-        { "TRX-USD", 0.1265 },   { "AAVE-USD", 97.4 },    { "MKR-USD", 2514 },    { "CRV-USD", 0.2871 },
-        { "COMP-USD", 48.63 },   { "SNX-USD", 1.603 },    { "LDO-USD", 1.744 },   { "1INCH-USD", 0.3724 },
-        { "DYDX-USD", 1.337 },   { "BLUR-USD", 0.2019 },  { "PEPE-USD", 0.00001163 }, { "SHIB-USD", 0.00001772 },
-        { "BONK-USD", 0.00002643 }, { "WIF-USD", 2.087 }, { "JUP-USD", 0.8344 },  { "PYTH-USD", 0.3361 },
-        { "WLD-USD", 2.256 },    { "RNDR-USD", 6.471 },   { "FET-USD", 1.298 },   { "STX-USD", 1.711 },
-        { "RUNE-USD", 4.182 },   { "ICP-USD", 8.093 },    { "IMX-USD", 1.422 },   { "ALGO-USD", 0.1387 },
-        { "GRT-USD", 0.1716 },   { "EOS-USD", 0.5503 },
+        { "BTC-USD", 64250 },
+        { "ETH-USD", 3120 },
+        { "SOL-USD", 148.2 },
+        { "XRP-USD", 0.5312 },
+        { "DOGE-USD", 0.1274 },
+        { "LINK-USD", 14.31 },
+        { "AVAX-USD", 28.74 },
+        { "ADA-USD", 0.4416 },
+        { "LTC-USD", 71.9 },
+        { "BCH-USD", 388.5 },
+        { "DOT-USD", 6.132 },
+        { "UNI-USD", 7.864 },
+        { "ATOM-USD", 6.711 },
+        { "NEAR-USD", 5.284 },
+        { "ARB-USD", 0.7205 },
+        { "OP-USD", 1.792 },
+        { "APT-USD", 7.031 },
+        { "SUI-USD", 0.8127 },
+        { "TIA-USD", 6.255 },
+        { "SEI-USD", 0.3308 },
+        { "INJ-USD", 23.12 },
+        { "FIL-USD", 4.391 },
+        { "ETC-USD", 22.86 },
+        { "XLM-USD", 0.0998 },
+        { "TRX-USD", 0.1265 },
+        { "AAVE-USD", 97.4 },
+        { "MKR-USD", 2514 },
+        { "CRV-USD", 0.2871 },
+        { "COMP-USD", 48.63 },
+        { "SNX-USD", 1.603 },
+        { "LDO-USD", 1.744 },
+        { "1INCH-USD", 0.3724 },
+        { "DYDX-USD", 1.337 },
+        { "BLUR-USD", 0.2019 },
+        { "PEPE-USD", 0.00001163 },
+        { "SHIB-USD", 0.00001772 },
+        { "BONK-USD", 0.00002643 },
+        { "WIF-USD", 2.087 },
+        { "JUP-USD", 0.8344 },
+        { "PYTH-USD", 0.3361 },
+        { "WLD-USD", 2.256 },
+        { "RNDR-USD", 6.471 },
+        { "FET-USD", 1.298 },
+        { "STX-USD", 1.711 },
+        { "RUNE-USD", 4.182 },
+        { "ICP-USD", 8.093 },
+        { "IMX-USD", 1.422 },
+        { "ALGO-USD", 0.1387 },
+        { "GRT-USD", 0.1716 },
+        { "EOS-USD", 0.5503 },
         /* isolated markets are named by the pool that prices them; commas belong to the ticker */
         { "FARTCOIN,RAYDIUM,9BB6NFECJBCTNNLFKO2FQVQBQ8HHM13KCYYCDQBGPUMP-USD", 0.4218 },
         { "AERO,UNISWAP_V3,0X940181A94A35A4569E4529A3CDFB74E38FD98631-USD", 0.9127 },
@@ -71,7 +108,9 @@ typedef struct MarketArrays {
 } MarketArrays;
 
 static void market_arrays_done(MarketArrays *a) {
-        PgArray *all[] = { &a->id, &a->pair, &a->exponent, &a->price, &a->resolution, &a->subticks, &a->tier, &a->type };
+        PgArray *all[] = {
+                &a->id, &a->pair, &a->exponent, &a->price, &a->resolution, &a->subticks, &a->tier, &a->type
+        };
 
         for (size_t i = 0; i < ELEMENTSOF(all); i++)
                 pg_array_done(all[i]);
@@ -140,7 +179,9 @@ int sample_market_history(SampleContext *s, Error *reterr) {
                 { &sql_sample_blocks, 1, { s->now } },
                 { &sql_sample_oracle_prices, 2, { s->now, s->seed_text } },
                 { &sql_sample_subaccounts, 3, { s->now, s->seed_text, s->subaccounts_text } },
-                { &sql_sample_fills, 5, { s->now, s->seed_text, s->trades_text, s->markets_text, s->subaccounts_text } },
+                { &sql_sample_fills,
+                  5,
+                  { s->now, s->seed_text, s->trades_text, s->markets_text, s->subaccounts_text } },
                 { &sql_sample_positions, 4, { s->now, s->seed_text, s->subaccounts_text, s->markets_text } },
         };
 

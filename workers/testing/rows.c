@@ -25,14 +25,14 @@ int testing_row(TaskContext *ctx, const char *event, Error *reterr) {
                 host = name;
         }
         return task_query(ctx, PG_PRIMARY, &insert_row, 4,
-                          (const char *const[]) { task_run_id(ctx), task_name(ctx), host, event }, NULL, reterr);
+                          (const char *const[]){ task_run_id(ctx), task_name(ctx), host, event }, NULL, reterr);
 }
 
 int testing_mode(TaskContext *ctx, const char *mode, bool *ret, Error *reterr) {
         _cleanup_pg_result_ PGresult *result = NULL;
         int r;
 
-        r = task_query(ctx, PG_PRIMARY, &read_mode, 2, (const char *const[]) { task_name(ctx), mode }, &result, reterr);
+        r = task_query(ctx, PG_PRIMARY, &read_mode, 2, (const char *const[]){ task_name(ctx), mode }, &result, reterr);
         if (r < 0)
                 return r;
         *ret = PQntuples(result) > 0;
@@ -65,7 +65,8 @@ int testing_more_run(TaskContext *ctx) {
 
         r = testing_row(ctx, "slice", &e);
         if (r >= 0)
-                r = task_query(ctx, PG_PRIMARY, &count_slices, 1, (const char *const[]) { task_run_id(ctx) }, &result, &e);
+                r = task_query(ctx, PG_PRIMARY, &count_slices, 1, (const char *const[]){ task_run_id(ctx) }, &result,
+                               &e);
         if (r < 0)
                 return task_fail(ctx, &e);
         done = strtoll(PQgetvalue(result, 0, 0), NULL, 10);

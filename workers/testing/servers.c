@@ -19,7 +19,7 @@ int testing_query_run(TaskContext *ctx) {
         (void) snprintf(text, sizeof(text), "%.6f", seconds);
         r = testing_row(ctx, "begin", &e);
         if (r >= 0)
-                r = task_query(ctx, PG_PRIMARY, &sleep_long, 1, (const char *const[]) { text }, NULL, &e);
+                r = task_query(ctx, PG_PRIMARY, &sleep_long, 1, (const char *const[]){ text }, NULL, &e);
         if (r >= 0)
                 r = testing_row(ctx, "end", &e);
         return r < 0 ? task_fail(ctx, &e) : 0;
@@ -51,7 +51,7 @@ int testing_publish_first_run(TaskContext *ctx) {
         r = task_begin(ctx, &e);
         if (r < 0)
                 return task_fail(ctx, &e);
-        r = task_query(ctx, PG_PRIMARY, &insert_published, 1, (const char *const[]) { task_run_id(ctx) }, &result, &e);
+        r = task_query(ctx, PG_PRIMARY, &insert_published, 1, (const char *const[]){ task_run_id(ctx) }, &result, &e);
         if (r >= 0)
                 r = publish(ctx, PQgetvalue(result, 0, 0), &e);
         if (r >= 0)

@@ -162,7 +162,8 @@ Test(control, half_lines_are_put_together) {
 Test(control, several_requests_on_one_connection_are_answered_in_order) {
         int fd = connect_raw();
 
-        send_text(fd, "{\"protocol\":1,\"verb\":\"echo\",\"text\":\"a\"}\n{\"protocol\":1,\"verb\":\"echo\",\"text\":\"b\"}\n");
+        send_text(fd, "{\"protocol\":1,\"verb\":\"echo\",\"text\":\"a\"}\n{\"protocol\":1,\"verb\":\"echo\",\"text\":"
+                      "\"b\"}\n");
         shutdown(fd, SHUT_WR); /* a peer that says it is done still gets its answers */
         for (const char *t = "ab"; *t; t++) {
                 json_t *reply = read_line(fd);
@@ -175,9 +176,15 @@ Test(control, several_requests_on_one_connection_are_answered_in_order) {
 }
 
 Test(control, garbage_is_refused_and_the_connection_goes_on) {
-        static const char *const bad[] = { "\n", "nonsense\n", "[]\n", "{}\n", "{\"protocol\":\"1\",\"verb\":\"echo\"}\n",
-                                           "{\"protocol\":1}\n", "{\"protocol\":1,\"verb\":7}\n",
-                                           "{\"protocol\":1,\"protocol\":1,\"verb\":\"echo\"}\n", "\"\xff\xfe\"\n" };
+        static const char *const bad[] = { "\n",
+                                           "nonsense\n",
+                                           "[]\n",
+                                           "{}\n",
+                                           "{\"protocol\":\"1\",\"verb\":\"echo\"}\n",
+                                           "{\"protocol\":1}\n",
+                                           "{\"protocol\":1,\"verb\":7}\n",
+                                           "{\"protocol\":1,\"protocol\":1,\"verb\":\"echo\"}\n",
+                                           "\"\xff\xfe\"\n" };
         int fd = connect_raw();
         json_t *reply;
 

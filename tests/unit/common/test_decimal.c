@@ -81,8 +81,9 @@ Test(decimal, texts) {
 }
 
 Test(decimal, refuses_what_is_no_number) {
-        static const char *const bad[] = { "", "-", ".", "1.", "+1", " 1", "1 ", "NaN", "Infinity", "-Infinity", "1e", "1e+",
-                                           "e5", "--1", "1.2.3", "0x10", "1e5.0", "1_0", "1,5", "-.", "1ee5" };
+        static const char *const bad[] = { "",      "-",        ".",         "1.",  "+1",  " 1", "1 ",
+                                           "NaN",   "Infinity", "-Infinity", "1e",  "1e+", "e5", "--1",
+                                           "1.2.3", "0x10",     "1e5.0",     "1_0", "1,5", "-.", "1ee5" };
         _cleanup_decimal_ Decimal d = DECIMAL_INIT;
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
@@ -176,7 +177,7 @@ Test(decimal, rounding_of_halves) {
                 uint32_t places;
                 const char *half, *cut;
         } rows[] = {
-                { "0.5", 0, "1", "0" },       { "-0.5", 0, "-1", "0" },     { "0.49", 0, "0", "0" },
+                { "0.5", 0, "1", "0" },         { "-0.5", 0, "-1", "0" },          { "0.49", 0, "0", "0" },
                 { "2.345", 2, "2.35", "2.34" }, { "-2.345", 2, "-2.35", "-2.34" }, { "99.995", 2, "100", "99.99" },
                 { "1.5", 3, "1.5", "1.5" },
         };

@@ -30,11 +30,14 @@ static void answer(int fd, const char *head) {
         if (strstr(head, "/ok"))
                 send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
         else if (strstr(head, "/busy"))
-                send_text(fd, "HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy");
+                send_text(fd,
+                          "HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy");
         else if (strstr(head, "/redirect"))
-                send_text(fd, "HTTP/1.1 302 F\r\nLocation: /redirect\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                send_text(fd,
+                          "HTTP/1.1 302 F\r\nLocation: /redirect\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         else if (strstr(head, "/file"))
-                send_text(fd, "HTTP/1.1 302 F\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                send_text(fd, "HTTP/1.1 302 F\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\nConnection: "
+                              "close\r\n\r\n");
         else if (strstr(head, "/short"))
                 send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\nhello");
         else if (strstr(head, "/middle")) {
@@ -120,23 +123,24 @@ Test(http, complete_answers_whatever_their_status) {
         _cleanup_(http_response_done) HttpResponse ok = { 0 }, busy = { 0 }, moved = { 0 };
         _cleanup_error_ Error e = ERROR_INIT;
 
-        cr_assert_eq(get("/ok", (HttpRequest) { 0 }, NULL, &ok, &e), 0, "%s", error_text(&e));
+        cr_assert_eq(get("/ok", (HttpRequest){ 0 }, NULL, &ok, &e), 0, "%s", error_text(&e));
         cr_assert_eq(ok.status, 200);
         cr_assert_str_eq(ok.body.data, "hello");
-        cr_assert_eq(get("/busy", (HttpRequest) { .method = "POST", .body = "{}", .body_length = 2 }, NULL, &busy, &e), 0);
+        cr_assert_eq(get("/busy", (HttpRequest){ .method = "POST", .body = "{}", .body_length = 2 }, NULL, &busy, &e),
+                     0);
         cr_assert_eq(busy.status, 503);
         cr_assert_eq(busy.retry_after_usec, 7 * USEC_PER_SEC);
-        cr_assert_eq(get("/redirect", (HttpRequest) { 0 }, NULL, &moved, &e), 0);
+        cr_assert_eq(get("/redirect", (HttpRequest){ 0 }, NULL, &moved, &e), 0);
         cr_assert_eq(moved.status, 302);
 }
 
 Test(http, failures_have_their_kind_and_keep_secrets) {
-        expect_failure("/redirect", (HttpRequest) { .max_redirects = 3 }, -ELOOP, ERROR_NEVER);
-        expect_failure("/file", (HttpRequest) { .max_redirects = 3 }, -EINVAL, ERROR_NEVER);
-        expect_failure("/endless", (HttpRequest) { .max_body = 10000 }, -EMSGSIZE, ERROR_NEVER);
-        expect_failure("/short", (HttpRequest) { 0 }, -ECONNRESET, ERROR_UNCERTAIN);
-        expect_failure("/closed", (HttpRequest) { 0 }, -ECONNRESET, ERROR_UNCERTAIN);
-        expect_failure("/silent", (HttpRequest) { .timeout_usec = 100000 }, -ETIMEDOUT, ERROR_UNCERTAIN);
+        expect_failure("/redirect", (HttpRequest){ .max_redirects = 3 }, -ELOOP, ERROR_NEVER);
+        expect_failure("/file", (HttpRequest){ .max_redirects = 3 }, -EINVAL, ERROR_NEVER);
+        expect_failure("/endless", (HttpRequest){ .max_body = 10000 }, -EMSGSIZE, ERROR_NEVER);
+        expect_failure("/short", (HttpRequest){ 0 }, -ECONNRESET, ERROR_UNCERTAIN);
+        expect_failure("/closed", (HttpRequest){ 0 }, -ECONNRESET, ERROR_UNCERTAIN);
+        expect_failure("/silent", (HttpRequest){ .timeout_usec = 100000 }, -ETIMEDOUT, ERROR_UNCERTAIN);
 }
 
 Test(http, nobody_listening_means_nothing_happened) {
@@ -149,7 +153,7 @@ Test(http, nobody_listening_means_nothing_happened) {
         cr_assert_eq(bind(fd, (struct sockaddr *) &a, sizeof(a)), 0);
         cr_assert_eq(getsockname(fd, (struct sockaddr *) &a, &length), 0);
         port = ntohs(a.sin_port);
-        expect_failure("/ok", (HttpRequest) { 0 }, -ECONNREFUSED, ERROR_RETRY);
+        expect_failure("/ok", (HttpRequest){ 0 }, -ECONNREFUSED, ERROR_RETRY);
         port = real;
         (void) close(fd);
 }
@@ -168,7 +172,7 @@ Test(http, cancel_ends_an_answer_in_its_middle) {
 
         cr_assert_eq(cancel_token_new(&token), 0);
         cr_assert_eq(pthread_create(&thread, NULL, cancel_soon, token), 0);
-        cr_assert_eq(get("/middle", (HttpRequest) { 0 }, token, &response, &e), -ECANCELED);
+        cr_assert_eq(get("/middle", (HttpRequest){ 0 }, token, &response, &e), -ECANCELED);
         cr_assert_eq(e.kind, ERROR_CANCELED);
         (void) pthread_join(thread, NULL);
 }
@@ -180,6 +184,6 @@ Test(http, deadline_ends_a_silent_server) {
 
         cr_assert_eq(cancel_token_new(&token), 0);
         cancel_token_set_deadline(token, clock_monotonic_usec() + 100 * USEC_PER_MSEC);
-        cr_assert_eq(get("/silent", (HttpRequest) { 0 }, token, &response, &e), -ETIMEDOUT);
+        cr_assert_eq(get("/silent", (HttpRequest){ 0 }, token, &response, &e), -ETIMEDOUT);
         cr_assert_eq(e.kind, ERROR_CANCELED);
 }

@@ -119,7 +119,8 @@ static int collect(const char *path, JsonEvent event, const char *text, size_t l
         return buffer_printf(userdata, "%s %s %s\n", path, names[event], text);
 }
 
-static const char document[] = "{\"data\":[{\"price\":0.1000,\"s\":\"a\\u00e4\"},[],[1,[2]],null,true],\"z\":{\"k\":1e400},\"f\":false}";
+static const char document[] =
+        "{\"data\":[{\"price\":0.1000,\"s\":\"a\\u00e4\"},[],[1,[2]],null,true],\"z\":{\"k\":1e400},\"f\":false}";
 static const char collected[] =
         "$.data[0].price number 0.1000\n$.data[0].s string a\xc3\xa4\n$.data[0] object \n$.data[1] array \n"
         "$.data[2][0] number 1\n$.data[2][1][0] number 2\n$.data[2][1] array \n$.data[2] array \n$.data[3] null null\n"

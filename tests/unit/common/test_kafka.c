@@ -43,7 +43,8 @@ static void mock_start(Mock *m, const char *port) {
                 (void) dup2(in[0], 0);
                 (void) dup2(out[1], 1);
                 (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-                (void) execl(path, path, "--port", port, "--topic", "markets:1", "--topic", "vulcan:210", (char *) NULL);
+                (void) execl(path, path, "--port", port, "--topic", "markets:1", "--topic", "vulcan:210",
+                             (char *) NULL);
                 _exit(127);
         }
         (void) close(in[0]);
@@ -118,7 +119,8 @@ static void wait_states(const char *wanted) {
 
 static KafkaProducer *producer(void) {
         char servers[160];
-        const char *const environment[] = { servers, "SERVICE_NAME=kafka-test", "KAFKA_CONNECTION_TIMEOUT_MS=1000", NULL };
+        const char *const environment[] = { servers, "SERVICE_NAME=kafka-test", "KAFKA_CONNECTION_TIMEOUT_MS=1000",
+                                            NULL };
         static const FamilyManifest *const manifests[] = { NULL };
         SettingsSource source = { .conf_dir = "/nonexistent", .environ = environment };
         _cleanup_settings_ Settings *settings = NULL;
@@ -256,7 +258,8 @@ Test(kafka, too_large_message_fails_alone) {
         p = producer();
         cr_assert_lt(kafka_send(p, m, 3, NULL, delivered, &e), 0);
         cr_assert_eq(e.kind, ERROR_NEVER);
-        cr_assert(strstr(e.text, brokers) && strstr(e.text, "markets") && strstr(e.text, "message 2 of 3"), "%s", e.text);
+        cr_assert(strstr(e.text, brokers) && strstr(e.text, "markets") && strstr(e.text, "message 2 of 3"), "%s",
+                  e.text);
         cr_assert(strstr(e.hint, "max_batch_size"));
         cr_assert(delivered[0] && !delivered[1] && delivered[2]);
         cr_assert_eq(consume("markets", 0, NULL, NULL), 2);

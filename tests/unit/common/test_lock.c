@@ -28,8 +28,8 @@ static char *text_of(size_t argc, const char *const *argv) {
         freeReplyObject(reply);
         return text;
 }
-#define TEXT(...)                                                                                            \
-        text_of(sizeof((const char *[]) { __VA_ARGS__ }) / sizeof(char *), (const char *const[]) { __VA_ARGS__ })
+#define TEXT(...)                                                                                                      \
+        text_of(sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *), (const char *const[]){ __VA_ARGS__ })
 #define DO(...) free(TEXT(__VA_ARGS__))
 
 static char keys[5][160];
@@ -77,10 +77,10 @@ static void setup(void) {
         for (size_t i = 0; i < ELEMENTSOF(formats); i++)
                 (void) snprintf(keys[i], sizeof(keys[i]), formats[i], service);
 #pragma GCC diagnostic pop
-        ours = (LockIdentity) { service, "host-a", "market", "instance-a" };
-        theirs = (LockIdentity) { service, "host-b", "market", "instance-b" };
-        plain = (LockTask) { "t", MINUTE, 2 * MINUTE, false };
-        extended = (LockTask) { "t", MINUTE, 3 * MINUTE, true };
+        ours = (LockIdentity){ service, "host-a", "market", "instance-a" };
+        theirs = (LockIdentity){ service, "host-b", "market", "instance-b" };
+        plain = (LockTask){ "t", MINUTE, 2 * MINUTE, false };
+        extended = (LockTask){ "t", MINUTE, 3 * MINUTE, true };
         DO("SET", EPOCH, "1"); /* nobody flushed recently */
 }
 
@@ -355,8 +355,9 @@ Test(lock, a_renewal_that_arrives_after_the_end_changes_nothing) {
         cr_assert_eq(take(&ours, &plain, uuid), LOCK_TAKEN);
         started_text = TEXT("HGET", RUN, "started");
         (void) end(uuid, "ok");
-        cr_assert_eq(lock_renew(conn, &ours, &plain, uuid, "run-1", strtoll(started_text, NULL, 10), NULL, &outcome, &e),
-                     0, "%s", error_text(&e));
+        cr_assert_eq(
+                lock_renew(conn, &ours, &plain, uuid, "run-1", strtoll(started_text, NULL, 10), NULL, &outcome, &e), 0,
+                "%s", error_text(&e));
         cr_assert_eq(outcome, LOCK_LOST);
         expect("0", TEXT("EXISTS", E));
 }

@@ -1,4 +1,5 @@
-/* The log: JSON lines byte for byte, levels, threads, a reader that stopped. The journal itself needs a real systemd. */
+/* The log: JSON lines byte for byte, levels, threads, a reader that stopped. The journal itself needs a real systemd.
+ */
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -46,9 +47,13 @@ Test(log, json_line_is_sorted_escaped_and_without_blanks) {
         };
         _cleanup_buffer_ Buffer b = { 0 };
 
-        cr_assert(log_format_json(&(LogRecord) { .level = LOG_LEVEL_ERROR, .at = "a#b", .usec = NOON,
-                                                 .message = "q\" b\\ n\n t\t \x01 \x1f / \xc3\xa4 \xff \x7f",
-                                                 .fields = fields, .n_fields = ELEMENTSOF(fields) }, &b));
+        cr_assert(log_format_json(&(LogRecord){ .level = LOG_LEVEL_ERROR,
+                                                .at = "a#b",
+                                                .usec = NOON,
+                                                .message = "q\" b\\ n\n t\t \x01 \x1f / \xc3\xa4 \xff \x7f",
+                                                .fields = fields,
+                                                .n_fields = ELEMENTSOF(fields) },
+                                  &b));
         cr_assert_str_eq(b.data, "{\"at\":\"a#b\",\"error\":{\"code\":\"42P01\"},\"level\":\"error\",\"markets\":-50,"
                                  "\"message\":\"q\\\" b\\\\ n\\n t\\t \\u0001 \\u001f / \xc3\xa4 \xef\xbf\xbd \x7f\","
                                  "\"taskName\":\"demo-task\",\"timestamp\":\"2026-03-05T12:00:00.123Z\"}\n");
@@ -56,15 +61,23 @@ Test(log, json_line_is_sorted_escaped_and_without_blanks) {
 
 Test(log, journal_fields_are_complete_and_identity_is_there) {
         const LogField fields[] = { LOG_INT("MARKETS", "markets", 7), LOG_STRING("NONE", "none", NULL) };
-        static const char *const expected[] = { "MESSAGE=two\nlines", "PRIORITY=4", "SYSLOG_IDENTIFIER=p", "MESSAGE_ID=abc",
-                                                "AT=x", "FAMILY=market", "WORKER=market-1", "MARKETS=7" };
+        static const char *const expected[] = { "MESSAGE=two\nlines", "PRIORITY=4", "SYSLOG_IDENTIFIER=p",
+                                                "MESSAGE_ID=abc",     "AT=x",       "FAMILY=market",
+                                                "WORKER=market-1",    "MARKETS=7" };
         struct iovec iov[LOG_MAX_FIELDS];
         _cleanup_buffer_ Buffer b = { 0 };
         size_t n;
 
-        cr_assert(log_format_journal(&(LogRecord) { .level = LOG_LEVEL_WARNING, .message_id = "abc", .at = "x",
-                                                    .message = "two\nlines", .identifier = "p", .family = "market",
-                                                    .worker = "market-1", .fields = fields, .n_fields = 2 }, &b, iov, &n));
+        cr_assert(log_format_journal(&(LogRecord){ .level = LOG_LEVEL_WARNING,
+                                                   .message_id = "abc",
+                                                   .at = "x",
+                                                   .message = "two\nlines",
+                                                   .identifier = "p",
+                                                   .family = "market",
+                                                   .worker = "market-1",
+                                                   .fields = fields,
+                                                   .n_fields = 2 },
+                                     &b, iov, &n));
         cr_assert_eq(n, ELEMENTSOF(expected));
         for (size_t i = 0; i < n; i++) {
                 cr_assert_eq(iov[i].iov_len, strlen(expected[i]));
@@ -80,7 +93,7 @@ Test(log, too_many_journal_fields_are_cut_and_counted) {
 
         for (size_t i = 0; i < ELEMENTSOF(fields); i++)
                 fields[i] = LOG_INT("F", NULL, (int64_t) i);
-        cr_assert(log_format_journal(&(LogRecord) { .message = "m", .fields = fields, .n_fields = 100 }, &b, iov, &n));
+        cr_assert(log_format_journal(&(LogRecord){ .message = "m", .fields = fields, .n_fields = 100 }, &b, iov, &n));
         cr_assert_eq(n, LOG_MAX_FIELDS);
         /* MESSAGE and PRIORITY, 61 of the 100, and this */
         cr_assert_eq(memcmp(iov[n - 1].iov_base, "FIELDS_CUT=39", 13), 0);
@@ -89,8 +102,9 @@ Test(log, too_many_journal_fields_are_cut_and_counted) {
 Test(log, console_line_cannot_steer_the_terminal) {
         _cleanup_buffer_ Buffer b = { 0 };
 
-        cr_assert(log_format_console(&(LogRecord) { .level = LOG_LEVEL_WARNING, .message = "a\nb\x1b[2J", .worker = "market",
-                                                    .usec = NOON }, false, &b));
+        cr_assert(log_format_console(
+                &(LogRecord){ .level = LOG_LEVEL_WARNING, .message = "a\nb\x1b[2J", .worker = "market", .usec = NOON },
+                false, &b));
         cr_assert_str_eq(b.data + 8, " warning market: a b?[2J\n");
 }
 
@@ -125,11 +139,12 @@ Test(log, filter_and_error_object) {
         restore();
         (void) close(p[1]);
         text = read_all(p[0]);
-        cr_assert_str_eq(text, "{\"at\":\"x\",\"error\":{\"code\":\"ECONNREFUSED\",\"hint\":\"start it\",\"message\":"
-                               "\"redis h:1: refused\",\"name\":\"Error\"},\"level\":\"error\",\"message\":\"run failed: "
-                               "redis h:1: refused\",\"timestamp\":\"2026-03-05T12:00:00.123Z\"}\n"
-                               "{\"at\":\"y\",\"level\":\"info\",\"message\":\"shown 1\",\"timestamp\":"
-                               "\"2026-03-05T12:00:00.123Z\"}\n");
+        cr_assert_str_eq(text,
+                         "{\"at\":\"x\",\"error\":{\"code\":\"ECONNREFUSED\",\"hint\":\"start it\",\"message\":"
+                         "\"redis h:1: refused\",\"name\":\"Error\"},\"level\":\"error\",\"message\":\"run failed: "
+                         "redis h:1: refused\",\"timestamp\":\"2026-03-05T12:00:00.123Z\"}\n"
+                         "{\"at\":\"y\",\"level\":\"info\",\"message\":\"shown 1\",\"timestamp\":"
+                         "\"2026-03-05T12:00:00.123Z\"}\n");
 }
 
 /* A stream that is not ours (inherited $JOURNAL_STREAM, redirected stderr) must not swallow records. */
@@ -189,7 +204,7 @@ Test(log, threads_do_not_mix_their_lines) {
 
                 cr_assert(line[0] == '{' && line[strlen(line) - 1] == '}');
                 cr_assert_not_null(f);
-                cr_assert_eq(strspn(f + 5, (char[]) { f[5], 0 }), 5999);
+                cr_assert_eq(strspn(f + 5, (char[]){ f[5], 0 }), 5999);
                 lines++;
         }
         cr_assert_eq(lines, 200);

@@ -95,13 +95,17 @@ Test(metrics, tags_in_order_sanitised_and_overriding) {
         const MetricTag dirty[] = { { "a:b|", "c@d,e" }, { "second", "2" } };
         const MetricTag override[] = { { "x", "1" }, { "NODE_ENV", "mine" } };
         const MetricTag env[] = { { "env", "own" } };
-        const MetricsTags datadog = { .node_env = "a:b", .service_name = "s", .entity_id = "id,1", .env = "prod", .service = "",
+        const MetricsTags datadog = { .node_env = "a:b",
+                                      .service_name = "s",
+                                      .entity_id = "id,1",
+                                      .env = "prod",
+                                      .service = "",
                                       .version = "1:2" };
 
-        expect_format(&(MetricsTags) { .service_name = "s" }, NULL, 0, "s.n:1|c|#NODE_ENV:null,SERVICE_NAME:s");
-        expect_format(&(MetricsTags) { .node_env = "p", .service_name = "s" }, dirty, 2,
+        expect_format(&(MetricsTags){ .service_name = "s" }, NULL, 0, "s.n:1|c|#NODE_ENV:null,SERVICE_NAME:s");
+        expect_format(&(MetricsTags){ .node_env = "p", .service_name = "s" }, dirty, 2,
                       "s.n:1|c|#NODE_ENV:p,SERVICE_NAME:s,a_b_:c_d_e,second:2");
-        expect_format(&(MetricsTags) { .node_env = "p", .service_name = "s" }, override, 2,
+        expect_format(&(MetricsTags){ .node_env = "p", .service_name = "s" }, override, 2,
                       "s.n:1|c|#SERVICE_NAME:s,x:1,NODE_ENV:mine");
         expect_format(&datadog, NULL, 0,
                       "s.n:1|c|#NODE_ENV:a:b,SERVICE_NAME:s,dd.internal.entity_id:id_1,env:prod,version:1_2");

@@ -96,8 +96,20 @@ Test(postgres, parameters_and_nulls) {
 }
 
 Test(postgres, arrays_come_back_as_they_went) {
-        static const char *const values[] = { "plain", "", "NULL", "null", "a\"b", "a\\b", "\\", "{},", " x ", NULL,
-                                              "z\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80", "line\nbreak\t", "'", "\\\"" };
+        static const char *const values[] = { "plain",
+                                              "",
+                                              "NULL",
+                                              "null",
+                                              "a\"b",
+                                              "a\\b",
+                                              "\\",
+                                              "{},",
+                                              " x ",
+                                              NULL,
+                                              "z\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80",
+                                              "line\nbreak\t",
+                                              "'",
+                                              "\\\"" };
         _fixture_ Fixture f = fixture_new();
         _cleanup_pg_array_ PgArray a = { 0 };
         _cleanup_pg_result_ PGresult *result = NULL;
@@ -125,17 +137,17 @@ static const struct {
         ErrorKind kind;
         int err;
 } states[] = {
-        { "08006", ERROR_RETRY, -ECONNRESET },   { "22012", ERROR_NEVER, -EBADMSG },
-        { "23502", ERROR_NEVER, -EBADMSG },      { "23505", ERROR_NEVER, -EEXIST },
-        { "25006", ERROR_RETRY, -EROFS },        { "28000", ERROR_NEVER, -EACCES },
-        { "3D000", ERROR_NEVER, -ENOENT },       { "40001", ERROR_RETRY, -EAGAIN },
-        { "40P01", ERROR_RETRY, -EAGAIN },       { "40003", ERROR_UNCERTAIN, -ECONNRESET },
-        { "42501", ERROR_NEVER, -EACCES },       { "42601", ERROR_NEVER, -EBADMSG },
-        { "42P01", ERROR_NEVER, -ENOENT },       { "53100", ERROR_RETRY, -EAGAIN },
-        { "53300", ERROR_RETRY, -EAGAIN },       { "55P03", ERROR_RETRY, -EBUSY },
-        { "57014", ERROR_RETRY, -ETIMEDOUT },    { "57P03", ERROR_RETRY, -ECONNRESET },
-        { "57P04", ERROR_NEVER, -ENOENT },       { "58030", ERROR_RETRY, -EIO },
-        { "XX000", ERROR_NEVER, -EBADMSG },      { "P0001", ERROR_NEVER, -EBADMSG },
+        { "08006", ERROR_RETRY, -ECONNRESET }, { "22012", ERROR_NEVER, -EBADMSG },
+        { "23502", ERROR_NEVER, -EBADMSG },    { "23505", ERROR_NEVER, -EEXIST },
+        { "25006", ERROR_RETRY, -EROFS },      { "28000", ERROR_NEVER, -EACCES },
+        { "3D000", ERROR_NEVER, -ENOENT },     { "40001", ERROR_RETRY, -EAGAIN },
+        { "40P01", ERROR_RETRY, -EAGAIN },     { "40003", ERROR_UNCERTAIN, -ECONNRESET },
+        { "42501", ERROR_NEVER, -EACCES },     { "42601", ERROR_NEVER, -EBADMSG },
+        { "42P01", ERROR_NEVER, -ENOENT },     { "53100", ERROR_RETRY, -EAGAIN },
+        { "53300", ERROR_RETRY, -EAGAIN },     { "55P03", ERROR_RETRY, -EBUSY },
+        { "57014", ERROR_RETRY, -ETIMEDOUT },  { "57P03", ERROR_RETRY, -ECONNRESET },
+        { "57P04", ERROR_NEVER, -ENOENT },     { "58030", ERROR_RETRY, -EIO },
+        { "XX000", ERROR_NEVER, -EBADMSG },    { "P0001", ERROR_NEVER, -EBADMSG },
 };
 
 Test(postgres, every_class_of_sqlstate_has_its_kind) {
@@ -143,8 +155,9 @@ Test(postgres, every_class_of_sqlstate_has_its_kind) {
 
         for (size_t i = 0; i < ELEMENTSOF(states); i++) {
                 _cleanup_free_ char *sql = str_printf(
-                    "DO $$ BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = '%s', DETAIL = 'the detail', "
-                    "HINT = 'the hint'; END $$", states[i].sqlstate);
+                        "DO $$ BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = '%s', DETAIL = 'the detail', "
+                        "HINT = 'the hint'; END $$",
+                        states[i].sqlstate);
 
                 cr_assert_eq(run(&f, sql), states[i].err, "%s", states[i].sqlstate);
                 cr_assert_eq(f.error.kind, states[i].kind, "%s", states[i].sqlstate);
@@ -224,7 +237,9 @@ Test(postgres, statement_timeout_is_retried_later) {
 Test(postgres, transactions) {
         _fixture_ Fixture f = fixture_new();
 
-        cr_assert_eq(pg_script(f.conn, "make", "CREATE TEMP TABLE t (v int); INSERT INTO t VALUES (1)", f.token, &f.error), 0);
+        cr_assert_eq(
+                pg_script(f.conn, "make", "CREATE TEMP TABLE t (v int); INSERT INTO t VALUES (1)", f.token, &f.error),
+                0);
         cr_assert_eq(pg_begin(f.conn, f.token, &f.error), 0);
         cr_assert_eq(run(&f, "INSERT INTO t VALUES (2)"), 0);
         pg_rollback(f.conn);
@@ -349,8 +364,9 @@ static void on_state(PgServer server, const Error *error, void *userdata) {
 static PgPool *pool_new(size_t max, size_t min, uint64_t acquire_timeout_usec) {
         PgPool *p = NULL;
 
-        cr_assert_eq(pg_pool_new_targets(test_target(), NULL, "test", max, min, acquire_timeout_usec, on_state, &n_up, &p),
-                     0);
+        cr_assert_eq(
+                pg_pool_new_targets(test_target(), NULL, "test", max, min, acquire_timeout_usec, on_state, &n_up, &p),
+                0);
         return p;
 }
 #define _pool_ _cleanup_(pg_pool_freep)
@@ -502,8 +518,9 @@ Test(postgres, sslmode_in_the_words_of_the_setting) {
         static const struct {
                 const char *setting, *sslmode, *root_cert;
         } rows[] = {
-                { NULL, "disable", "ca.pem" },         { "disable", "disable", "ca.pem" }, { "prefer", "prefer", "ca.pem" },
-                { "allow", "allow", "ca.pem" },        { "require", "require", "ca.pem" }, { "no-verify", "require", "/nonexistent" },
+                { NULL, "disable", "ca.pem" },          { "disable", "disable", "ca.pem" },
+                { "prefer", "prefer", "ca.pem" },       { "allow", "allow", "ca.pem" },
+                { "require", "require", "ca.pem" },     { "no-verify", "require", "/nonexistent" },
                 { "verify-ca", "verify-ca", "ca.pem" }, { "verify-full", "verify-full", "ca.pem" },
         };
 

@@ -26,8 +26,8 @@ static redisReply *run(RedisConn *c, size_t argc, const char *const *argv) {
         cr_assert_eq(redis_command(c, argv[0], NULL, &reply, &e, argc, argv, NULL), 0, "%s", error_text(&e));
         return reply;
 }
-#define RUN(c, ...)                                                                                          \
-        run(c, sizeof((const char *[]) { __VA_ARGS__ }) / sizeof(char *), (const char *const[]) { __VA_ARGS__ })
+#define RUN(c, ...)                                                                                                    \
+        run(c, sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *), (const char *const[]){ __VA_ARGS__ })
 
 Test(redis_url, forms_of_the_original) {
         static const struct {
@@ -44,9 +44,9 @@ Test(redis_url, forms_of_the_original) {
                 { "/run/redis.sock", NULL, "/run/redis.sock", NULL, 6379, 0 },
                 { "unix:///run/redis.sock?db=5", NULL, "/run/redis.sock", NULL, 6379, 5 },
         };
-        static const char *const bad[] = { "localhost:6379", "redis://h:0", "redis://h:70000", "redis://h:x",
-                                           "redis://h/x",    "rediss://h",  "unix://relative", "redis://[::1",
-                                           "" };
+        static const char *const bad[] = { "localhost:6379",  "redis://h:0",  "redis://h:70000",
+                                           "redis://h:x",     "redis://h/x",  "rediss://h",
+                                           "unix://relative", "redis://[::1", "" };
 
         for (size_t i = 0; i < ELEMENTSOF(good); i++) {
                 _cleanup_error_ Error e = ERROR_INIT;
@@ -113,8 +113,8 @@ Test(redis, scripts_survive_a_flush) {
         for (int round = 1; round <= 3; round++) {
                 redis_pipeline_clear(p);
                 cr_assert_eq(redis_pipeline_addv(p, "PING", NULL), 0);
-                cr_assert_eq(redis_pipeline_add_script(p, &script, 1, (const char *const[]) { "unit:counter" }, 1,
-                                                       (const char *const[]) { "5" }),
+                cr_assert_eq(redis_pipeline_add_script(p, &script, 1, (const char *const[]){ "unit:counter" }, 1,
+                                                       (const char *const[]){ "5" }),
                              0);
                 cr_assert_eq(redis_execute(c, "add", p, NULL, &e), 0, "%s", error_text(&e));
                 cr_assert_eq(redis_reply_check(redis_pipeline_reply(p, 1), REDIS_REPLY_INTEGER, "add", &e), 0, "%s",
@@ -129,9 +129,9 @@ Test(redis, error_replies_are_named) {
         _cleanup_error_ Error e = ERROR_INIT;
 
         freeReplyObject(RUN(c, "SET", "unit:string", "x"));
-        cr_assert_lt(redis_command(c, "push", NULL, NULL, &e, 3, (const char *const[]) { "LPUSH", "unit:string", "y" },
-                                   NULL),
-                     0);
+        cr_assert_lt(
+                redis_command(c, "push", NULL, NULL, &e, 3, (const char *const[]){ "LPUSH", "unit:string", "y" }, NULL),
+                0);
         cr_assert_eq(e.kind, ERROR_NEVER);
         cr_assert(strstr(error_text(&e), "push") && strstr(error_text(&e), "WRONGTYPE"), "%s", error_text(&e));
 }
@@ -141,7 +141,7 @@ Test(redis, nobody_listens) {
         _cleanup_error_ Error e = ERROR_INIT;
 
         cr_assert_eq(redis_conn_new("unix:///nonexistent/redis.sock", "x", 0, NULL, NULL, &c, &e), 0);
-        cr_assert_lt(redis_command(c, "ping", NULL, NULL, &e, 1, (const char *const[]) { "PING" }, NULL), 0);
+        cr_assert_lt(redis_command(c, "ping", NULL, NULL, &e, 1, (const char *const[]){ "PING" }, NULL), 0);
         cr_assert_eq(e.kind, ERROR_RETRY);
         cr_assert_not_null(e.hint);
 }
@@ -205,9 +205,9 @@ Test(redis, command_timeout_drops_the_connection) {
         if (!url)
                 cr_skip_test("requires redis: ROUNDTABLE_TEST_REDIS_URL is not set (tests/with-servers)");
         cr_assert_eq(redis_conn_new(url, "x", 50 * USEC_PER_MSEC, NULL, NULL, &c, &e), 0);
-        cr_assert_lt(redis_command(c, "blpop", NULL, NULL, &e, 3, (const char *const[]) { "BLPOP", "unit:never", "0" },
-                                   NULL),
-                     0);
+        cr_assert_lt(
+                redis_command(c, "blpop", NULL, NULL, &e, 3, (const char *const[]){ "BLPOP", "unit:never", "0" }, NULL),
+                0);
         cr_assert_eq(e.kind, ERROR_UNCERTAIN);
         reply = RUN(c, "ECHO", "fresh");
         cr_assert_str_eq(reply->str, "fresh");

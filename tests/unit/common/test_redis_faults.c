@@ -21,7 +21,8 @@ static int command(RedisConn *c, CancelToken *token, Error *e, const char *text)
         size_t argc = 0;
         char *rest = NULL;
 
-        for (char *word = strtok_r(copy, " ", &rest); word && argc < ELEMENTSOF(argv); word = strtok_r(NULL, " ", &rest))
+        for (char *word = strtok_r(copy, " ", &rest); word && argc < ELEMENTSOF(argv);
+             word = strtok_r(NULL, " ", &rest))
                 argv[argc++] = word;
         return redis_command(c, "test", token, NULL, e, argc, argv, NULL);
 }
@@ -135,7 +136,7 @@ Test(redis_faults, the_database_is_selected_after_every_connect) {
         expect_ok(third, "SET k 3");
         expect_ok(zero, "SET k 0");
         redis_conn_reset(third);
-        cr_assert_eq(redis_command(third, "get", NULL, &reply, &e, 2, (const char *const[]) { "GET", "k" }, NULL), 0);
+        cr_assert_eq(redis_command(third, "get", NULL, &reply, &e, 2, (const char *const[]){ "GET", "k" }, NULL), 0);
         cr_assert_str_eq(reply->str, "3");
         freeReplyObject(reply);
 }
@@ -172,7 +173,7 @@ Test(redis_faults, frozen_server_and_the_command_timeout) {
         cr_assert_eq(kill(server, SIGCONT), 0);
         redis_conn_free(TAKE_PTR(c));
         c = connect_to("?password=sesame", 0);
-        cr_assert_eq(redis_command(c, "echo", NULL, &reply, &e, 2, (const char *const[]) { "ECHO", "fresh" }, NULL), 0);
+        cr_assert_eq(redis_command(c, "echo", NULL, &reply, &e, 2, (const char *const[]){ "ECHO", "fresh" }, NULL), 0);
         cr_assert_str_eq(reply->str, "fresh");
         freeReplyObject(reply);
 }
@@ -223,7 +224,7 @@ Test(redis_faults, killed_in_mid_command_and_started_again) {
 
         cr_assert_eq(redis_pipeline_new(&p), 0);
         cr_assert_eq(redis_pipeline_addv(p, "SET", "before", "1", NULL), 0);
-        cr_assert_eq(redis_pipeline_add_script(p, &script, 1, (const char *const[]) { "n" }, 0, NULL), 0);
+        cr_assert_eq(redis_pipeline_add_script(p, &script, 1, (const char *const[]){ "n" }, 0, NULL), 0);
         cr_assert_eq(redis_pipeline_addv(p, "GET", "n", NULL), 0);
         cr_assert_eq(redis_execute(c, "script", p, NULL, &e), 0, "%s", error_text(&e));
         cr_assert_eq(pthread_create(&thread, NULL, kill_thread, NULL), 0);
@@ -249,7 +250,7 @@ static void expect_refusal(RedisConn *c, const char *code) {
         cr_assert(strstr(error_text(&e), code), "%s", error_text(&e));
         cr_assert_not_null(e.hint);
         cr_assert_eq(redis_pipeline_new(&p), 0);
-        cr_assert_eq(redis_pipeline_add_script(p, &script, 1, (const char *const[]) { "k" }, 0, NULL), 0);
+        cr_assert_eq(redis_pipeline_add_script(p, &script, 1, (const char *const[]){ "k" }, 0, NULL), 0);
         cr_assert_eq(redis_execute(c, "set", p, NULL, &e), 0, "%s", error_text(&e));
         cr_assert_lt(redis_reply_check(redis_pipeline_reply(p, 0), REDIS_REPLY_STATUS, "set", &e), 0);
         cr_assert_eq(e.kind, ERROR_RETRY, "%s", error_text(&e));

@@ -53,7 +53,7 @@ static int load_full(SettingsSource source) {
 
 static int load(const char *conf, const char *const *variables) {
         put("roundtable.conf", conf);
-        return load_full((SettingsSource) { .environ = variables });
+        return load_full((SettingsSource){ .environ = variables });
 }
 
 /* The problem of a key: the test fails without it. */
@@ -61,7 +61,8 @@ static const SettingsProblem *problem(const char *key, int line, const char *tex
         _cleanup_free_ char *all = settings_problems_format(&problems);
 
         for (size_t i = 0; i < problems.n; i++)
-                if (str_eq(problems.items[i].key, key) && problems.items[i].line == line && strstr(problems.items[i].text, text)) {
+                if (str_eq(problems.items[i].key, key) && problems.items[i].line == line &&
+                    strstr(problems.items[i].text, text)) {
                         cr_assert(problems.items[i].hint != NULL, "no hint for %s", text);
                         return &problems.items[i];
                 }
@@ -70,7 +71,7 @@ static const SettingsProblem *problem(const char *key, int line, const char *tex
 }
 
 Test(settings, defaults_without_any_file) {
-        cr_assert(load_full((SettingsSource) { 0 }) == 0);
+        cr_assert(load_full((SettingsSource){ 0 }) == 0);
         cr_assert(problems.n == 0);
         cr_assert(str_eq(settings_string(settings, "service_name"), "roundtable"));
         cr_assert(settings_int(settings, "database.port") == 5435);
@@ -90,7 +91,8 @@ Test(settings, every_kind_of_bad_setting_is_listed) {
         const char *const variables[] = { "DB_PORT=abc", "START_DELAY_ENABLED=TRUE", "PG_POOL_MAX=0", NULL };
         const SettingsProblem *p;
 
-        put("workers/market.conf", "pg_pol_max = 3;\ntasks = { market_updater = { interval = \"1 ms\"; enabled = 1; }; nosuch = { enabled = true; }; };\n");
+        put("workers/market.conf", "pg_pol_max = 3;\ntasks = { market_updater = { interval = \"1 ms\"; enabled = 1; }; "
+                                   "nosuch = { enabled = true; }; };\n");
         cr_assert(load("service_nam = \"x\";\n"
                        "statsd = { port = 70000; };\n"
                        "log = { level = \"loud\"; };\n"
@@ -147,7 +149,7 @@ Test(settings, unreadable_and_hostile_files_are_problems) {
 }
 
 Test(settings, a_missing_file_is_a_problem_only_where_required) {
-        cr_assert(load_full((SettingsSource) { .require_files = true }) == -EBADMSG);
+        cr_assert(load_full((SettingsSource){ .require_files = true }) == -EBADMSG);
         (void) problem(NULL, 0, "cannot read the file");
 }
 
@@ -163,7 +165,9 @@ Test(settings, integers_are_not_wrapped) {
         cr_assert(settings_number(settings, "jitter_fraction") == 1.0);
         cr_assert(load("statsd = { port = 4294967297; };\n", NULL) == -EBADMSG);
         (void) problem(NULL, 1, "32 bits");
-        cr_assert(load("# 4294967297\n/* 9999999999 */ service_name = \"9999999999\"; // 9999999999\nlog = { level = \"info\"; };\n", NULL) == 0);
+        cr_assert(load("# 4294967297\n/* 9999999999 */ service_name = \"9999999999\"; // 9999999999\nlog = { level = "
+                       "\"info\"; };\n",
+                       NULL) == 0);
         cr_assert(load("statsd = { port = 0xFFFFFFFF; };\n", NULL) == -EBADMSG);
         (void) problem(NULL, 1, "32 bits");
 }
@@ -203,25 +207,29 @@ Test(settings, environment_file_and_credentials) {
         _cleanup_free_ char *conf = NULL, *password = str_printf("%s/pw", dir);
         const char *const variables[] = { "STATSD_PORT=", NULL };
 
-        put("env", "# comment\n\nSERVICE_NAME=\"quo\\\"ted\" \nDB_NAME='a b'\nSTATSD_PORT=1\nDB_USERNAME=u \\\n v\nDB_PORT=x1\nbad line\nLOG_LEVEL=\"open\n");
+        put("env", "# comment\n\nSERVICE_NAME=\"quo\\\"ted\" \nDB_NAME='a b'\nSTATSD_PORT=1\nDB_USERNAME=u \\\n "
+                   "v\nDB_PORT=x1\nbad line\nLOG_LEVEL=\"open\n");
         put("pw", "s3cret/:\nmore\n");
-        conf = str_printf("environment_file = \"%s/env\";\nredis = { url = \"redis://h:1/2\"; password_file = \"%s\"; };\n"
-                          "database = { password_file = \"%s\"; };\n", dir, password, password);
+        conf = str_printf(
+                "environment_file = \"%s/env\";\nredis = { url = \"redis://h:1/2\"; password_file = \"%s\"; };\n"
+                "database = { password_file = \"%s\"; };\n",
+                dir, password, password);
         put("roundtable.conf", conf);
-        cr_assert(load_full((SettingsSource) { .environ = variables, .read_environment_file = true }) == -EBADMSG);
+        cr_assert(load_full((SettingsSource){ .environ = variables, .read_environment_file = true }) == -EBADMSG);
         (void) problem("DB_PORT", 8, "invalid integer");
         (void) problem(NULL, 9, "not an assignment");
         (void) problem("LOG_LEVEL", 10, "quote is not closed");
         put("env", "SERVICE_NAME=\"quo\\\"ted\" \nDB_NAME='a b'\nSTATSD_PORT=1\n");
-        cr_assert(load_full((SettingsSource) { .environ = variables, .read_environment_file = true }) == 0);
+        cr_assert(load_full((SettingsSource){ .environ = variables, .read_environment_file = true }) == 0);
         cr_assert(str_eq(settings_string(settings, "service_name"), "quo\"ted"));
         cr_assert(str_eq(settings_string(settings, "database.name"), "a b"));
-        cr_assert(settings_int(settings, "statsd.port") == 8125, "an empty variable hides the file's and means the default");
+        cr_assert(settings_int(settings, "statsd.port") == 8125,
+                  "an empty variable hides the file's and means the default");
         cr_assert(str_eq(settings_string(settings, "redis.url"), "redis://:s3cret%2F%3A@h:1/2"));
         cr_assert(str_eq(settings_string(settings, "database.password"), "s3cret/:"));
         put("database.password", "from credential\n");
         put("roundtable.conf", "");
-        cr_assert(load_full((SettingsSource) { .credentials_dir = dir }) == 0);
+        cr_assert(load_full((SettingsSource){ .credentials_dir = dir }) == 0);
         cr_assert(str_eq(settings_string(settings, "database.password"), "from credential"));
 }
 
@@ -231,14 +239,17 @@ Test(settings, env_files_of_the_original) {
         put(".env", "SERVICE_NAME=low\nDB_NAME = \"base\"\nDB_USERNAME=file\n");
         put(".env.local", "DB_NAME=local\n");
         put(".env.test", "export X\nSERVICE_NAME=high # kept\n");
-        cr_assert(load_full((SettingsSource) { .environ = variables, .env_dir = dir }) == 0);
+        cr_assert(load_full((SettingsSource){ .environ = variables, .env_dir = dir }) == 0);
         cr_assert(str_eq(settings_string(settings, "service_name"), "high # kept"));
         cr_assert(str_eq(settings_string(settings, "database.name"), "base"), ".env.local is skipped in test");
-        cr_assert(str_eq(settings_string(settings, "database.user"), "dydx_dev"), "present but empty wins and means the default");
+        cr_assert(str_eq(settings_string(settings, "database.user"), "dydx_dev"),
+                  "present but empty wins and means the default");
 }
 
 Test(settings, secrets_are_in_no_text) {
-        const char *const variables[] = { "REDIS_URL=hunter2", "DB_PASSWORD=hunter2", NULL }, *const good[] = { "REDIS_URL=redis://u:hunter2@h/0", "DB_PASSWORD=hunter2", NULL };
+        const char *const variables[] = { "REDIS_URL=hunter2", "DB_PASSWORD=hunter2", NULL }, *const good[] = {
+                "REDIS_URL=redis://u:hunter2@h/0", "DB_PASSWORD=hunter2", NULL
+        };
         _cleanup_free_ char *text = NULL, *url = NULL, *password = NULL;
 
         cr_assert(load("redis = { url = \"hunter2://x y\"; };\n", variables) == -EBADMSG);
@@ -282,9 +293,25 @@ Test(settings, numbers_as_ecmascript_reads_them) {
         static const struct {
                 const char *text;
                 double value;
-        } good[] = { { " 0x4 ", 4 }, { "8125.0", 8125 }, { ".02", 0.02 }, { "1e3", 1000 }, { "0b11", 3 }, { "0o17", 15 }, { "-3", -3 }, { "+7", 7 },
-                     { "5.", 5 }, { "   ", 0 }, { "\xc2\xa0" "12\xe2\x80\xa8", 12 }, { "Infinity", INFINITY }, { "-Infinity", -INFINITY }, { "010", 10 }, { "1E-2", 0.01 } };
-        static const char *const bad[] = { "5n", "1_000", "1,5", "abc", "0x", "-0x10", "inf", "nan", "1e", "0x1p3", ".", "1 2", "+", "infinity", "0b12", "1.5.2" };
+        } good[] = { { " 0x4 ", 4 },
+                     { "8125.0", 8125 },
+                     { ".02", 0.02 },
+                     { "1e3", 1000 },
+                     { "0b11", 3 },
+                     { "0o17", 15 },
+                     { "-3", -3 },
+                     { "+7", 7 },
+                     { "5.", 5 },
+                     { "   ", 0 },
+                     { "\xc2\xa0"
+                       "12\xe2\x80\xa8",
+                       12 },
+                     { "Infinity", INFINITY },
+                     { "-Infinity", -INFINITY },
+                     { "010", 10 },
+                     { "1E-2", 0.01 } };
+        static const char *const bad[] = { "5n", "1_000", "1,5", "abc", "0x", "-0x10",    "inf",  "nan",
+                                           "1e", "0x1p3", ".",   "1 2", "+",  "infinity", "0b12", "1.5.2" };
 
         for (size_t i = 0; i < ELEMENTSOF(good); i++)
                 cr_expect(settings_ecmascript_number(good[i].text) == good[i].value, "'%s'", good[i].text);
@@ -293,9 +320,15 @@ Test(settings, numbers_as_ecmascript_reads_them) {
 }
 
 Test(settings, variables_by_the_originals_rules) {
-        const char *const good[] = { "MAX_CONCURRENT_RUNNING_TASKS= 0x4 ", "STATSD_PORT=8125.0", "JITTER_FRACTION_OF_DELAY=.02", "LOOPS_ENABLED_MARKET_UPDATER=",
-                                     "LOOPS_INTERVAL_MS_MARKET_UPDATER=1e3", "MARKET_UPDATER_LOCK_MULTIPLIER=0", NULL };
-        const char *const bad[] = { "LOOPS_ENABLED_MARKET_UPDATER=TRUE", "STATSD_PORT=.5", "JITTER_FRACTION_OF_DELAY=Infinity", "LOOPS_INTERVAL_MS_MARKET_UPDATER=0", NULL };
+        const char *const good[] = { "MAX_CONCURRENT_RUNNING_TASKS= 0x4 ",
+                                     "STATSD_PORT=8125.0",
+                                     "JITTER_FRACTION_OF_DELAY=.02",
+                                     "LOOPS_ENABLED_MARKET_UPDATER=",
+                                     "LOOPS_INTERVAL_MS_MARKET_UPDATER=1e3",
+                                     "MARKET_UPDATER_LOCK_MULTIPLIER=0",
+                                     NULL };
+        const char *const bad[] = { "LOOPS_ENABLED_MARKET_UPDATER=TRUE", "STATSD_PORT=.5",
+                                    "JITTER_FRACTION_OF_DELAY=Infinity", "LOOPS_INTERVAL_MS_MARKET_UPDATER=0", NULL };
 
         cr_assert(load("", good) == 0);
         cr_assert(settings_worker_int(settings, "market", "worker.max_concurrent_running_tasks") == 4);

@@ -1,6 +1,7 @@
-/* A worker that does no work, for the tests of the supervisor: speaks workers/worker_protocol.h and misbehaves as the file
- * $ROUNDTABLE_TEST_FAKE says, one word: ok, no-hello, no-ready, crash-start, segv, hang, exit75, exit78. The file is
- * read at each start, so a test changes it between two. What was handed over is left in $ROUNDTABLE_TEST_FAKE.handover. */
+/* A worker that does no work, for the tests of the supervisor: speaks workers/worker_protocol.h and misbehaves as the
+ * file $ROUNDTABLE_TEST_FAKE says, one word: ok, no-hello, no-ready, crash-start, segv, hang, exit75, exit78. The file
+ * is read at each start, so a test changes it between two. What was handed over is left in
+ * $ROUNDTABLE_TEST_FAKE.handover. */
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -23,9 +24,10 @@ static void on_term(int signal) {
 
 static void say_hello(const char *family) {
         char packet[256];
-        int n = snprintf(packet, sizeof packet,
-                         "{\"protocol\":%d,\"family\":\"%s\",\"pid\":%d,\"version\":\"test\",\"landlock\":0,\"seccomp\":false}",
-                         WORKER_PROTOCOL, family, (int) getpid());
+        int n = snprintf(
+                packet, sizeof packet,
+                "{\"protocol\":%d,\"family\":\"%s\",\"pid\":%d,\"version\":\"test\",\"landlock\":0,\"seccomp\":false}",
+                WORKER_PROTOCOL, family, (int) getpid());
 
         if (send(WORKER_HANDOVER_FD, packet, (size_t) n, 0) != n)
                 _exit(3);
@@ -38,7 +40,9 @@ static json_t *take_handover(void) {
         } control;
         char packet[256];
         struct iovec iov = { .iov_base = packet, .iov_len = sizeof packet };
-        struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+        struct msghdr h = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
         int fd;
 
         if (recvmsg(WORKER_HANDOVER_FD, &h, 0) <= 0 || !CMSG_FIRSTHDR(&h))

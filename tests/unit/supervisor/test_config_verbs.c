@@ -22,7 +22,8 @@ static void up(void) {
 }
 
 static void down(void) {
-        static const char *const names[] = { "roundtable.conf", "workers/market.conf", "workers/nosuch.conf", "workers", "" };
+        static const char *const names[] = { "roundtable.conf", "workers/market.conf", "workers/nosuch.conf", "workers",
+                                             "" };
         char path[128];
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {

@@ -19,8 +19,10 @@ Test(backoff, starts_at_once_then_doubles_to_a_bound) {
 }
 
 Test(start_delay, follows_the_originals_examples) {
-        cr_assert_eq(start_delay_draw_usec(true, 180 * USEC_PER_SEC, 0.1, 3600 * USEC_PER_SEC, 0.25), 90 * USEC_PER_SEC);
-        cr_assert_eq(start_delay_draw_usec(true, 180 * USEC_PER_SEC, 0.1, 15 * USEC_PER_SEC, 0.999), 179820 * USEC_PER_MSEC);
+        cr_assert_eq(start_delay_draw_usec(true, 180 * USEC_PER_SEC, 0.1, 3600 * USEC_PER_SEC, 0.25),
+                     90 * USEC_PER_SEC);
+        cr_assert_eq(start_delay_draw_usec(true, 180 * USEC_PER_SEC, 0.1, 15 * USEC_PER_SEC, 0.999),
+                     179820 * USEC_PER_MSEC);
         cr_assert_eq(start_delay_draw_usec(false, 180 * USEC_PER_SEC, 0.1, 15 * USEC_PER_SEC, 0.999), 0);
         cr_assert_eq(start_delay_draw_usec(true, 0, 0, 15 * USEC_PER_SEC, 0.999), 0);
 }
@@ -40,7 +42,8 @@ Test(start_delay, reads_what_is_left) {
 }
 
 Test(notify_message, takes_fields_and_drops_the_rest) {
-        char data[] = "READY=1\nSTATUS=fine\nX_ROUNDTABLE_RUNNING=\nNONSENSE\nWATCHDOG=1\nX_ROUNDTABLE_HEALTH=bad\033[31m";
+        char data[] =
+                "READY=1\nSTATUS=fine\nX_ROUNDTABLE_RUNNING=\nNONSENSE\nWATCHDOG=1\nX_ROUNDTABLE_HEALTH=bad\033[31m";
         NotifyMessage m;
 
         notify_message_parse(data, strlen(data), &m);

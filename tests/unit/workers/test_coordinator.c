@@ -41,8 +41,8 @@ static redisReply *run(RedisConn *c, size_t argc, const char *const *argv) {
         cr_assert_eq(redis_command(c, argv[0], NULL, &reply, &e, argc, argv, NULL), 0, "%s", error_text(&e));
         return reply;
 }
-#define RUN(c, ...)                                                                                          \
-        run(c, sizeof((const char *[]) { __VA_ARGS__ }) / sizeof(char *), (const char *const[]) { __VA_ARGS__ })
+#define RUN(c, ...)                                                                                                    \
+        run(c, sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *), (const char *const[]){ __VA_ARGS__ })
 
 static void set_epoch(Fixture *f) {
         _cleanup_free_ char *key = text("%s.control.epoch%s", f->service, "");
@@ -54,7 +54,7 @@ static void fixture_init(Fixture *f) {
         _cleanup_error_ Error e = ERROR_INIT;
         char uuid[UUID_TEXT_SIZE];
 
-        *f = (Fixture) { .url = getenv("ROUNDTABLE_TEST_REDIS_URL") };
+        *f = (Fixture){ .url = getenv("ROUNDTABLE_TEST_REDIS_URL") };
         if (!f->url)
                 cr_skip_test("requires redis: ROUNDTABLE_TEST_REDIS_URL is not set (tests/with-servers)");
         (void) snprintf(f->service, sizeof(f->service), "unit-%s", random_uuid(uuid));
@@ -217,8 +217,14 @@ static const LockTask one_task[] = {
 /* Both want every task all the time; each task has an owner at most. */
 Test(coordinator, two_never_hold_the_same_task) {
         static const LockTask tasks[] = {
-                { .task = "a", .interval_usec = 2000, .extended_ttl_usec = 5 * USEC_PER_SEC, .original_extended = true },
-                { .task = "b", .interval_usec = 3000, .extended_ttl_usec = 5 * USEC_PER_SEC, .original_extended = true },
+                { .task = "a",
+                  .interval_usec = 2000,
+                  .extended_ttl_usec = 5 * USEC_PER_SEC,
+                  .original_extended = true },
+                { .task = "b",
+                  .interval_usec = 3000,
+                  .extended_ttl_usec = 5 * USEC_PER_SEC,
+                  .original_extended = true },
         };
         enum { N_TASKS = ELEMENTSOF(tasks), ROUNDS = 300 };
         _cleanup_fixture_ Fixture f;
@@ -328,7 +334,9 @@ static void flush(Fixture *f) {
 
 Test(coordinator, a_flush_is_mended_and_makes_others_wait) {
         static const LockTask tasks[] = {
-                { .task = "one", .interval_usec = 600 * USEC_PER_MSEC, .extended_ttl_usec = 30 * USEC_PER_SEC,
+                { .task = "one",
+                  .interval_usec = 600 * USEC_PER_MSEC,
+                  .extended_ttl_usec = 30 * USEC_PER_SEC,
                   .original_extended = true },
                 { .task = "two", .interval_usec = USEC_PER_SEC, .extended_ttl_usec = 30 * USEC_PER_SEC },
         };
@@ -372,8 +380,8 @@ Test(coordinator, a_dead_predecessor_costs_no_interval) {
 
         fixture_init(&f);
         identity.service = f.service;
-        cr_assert_eq(lock_take(f.redis, &identity, one_task, random_uuid(uuid), "run", 0, NULL, &result, &error), 0, "%s",
-                     error_text(&error));
+        cr_assert_eq(lock_take(f.redis, &identity, one_task, random_uuid(uuid), "run", 0, NULL, &result, &error), 0,
+                     "%s", error_text(&error));
         cr_assert_eq(result.outcome, LOCK_TAKEN);
         c = start(&f, "new", one_task, 1, "dead");
         /* E alone is in the way of a forced run */
@@ -384,7 +392,9 @@ Test(coordinator, a_dead_predecessor_costs_no_interval) {
 
 Test(coordinator, a_foreign_lock_cancels_the_run) {
         static const LockTask tasks[] = {
-                { .task = "one", .interval_usec = 300 * USEC_PER_MSEC, .extended_ttl_usec = 30 * USEC_PER_SEC,
+                { .task = "one",
+                  .interval_usec = 300 * USEC_PER_MSEC,
+                  .extended_ttl_usec = 30 * USEC_PER_SEC,
                   .original_extended = true },
         };
         _cleanup_free_ char *key = NULL;
@@ -480,7 +490,9 @@ Test(coordinator, a_take_without_an_answer_is_undone) {
 /* It comes back empty, as after a crash without a snapshot. */
 Test(coordinator, a_restart_of_the_server_costs_no_run) {
         static const LockTask tasks[] = {
-                { .task = "one", .interval_usec = 30 * USEC_PER_SEC, .extended_ttl_usec = 60 * USEC_PER_SEC,
+                { .task = "one",
+                  .interval_usec = 30 * USEC_PER_SEC,
+                  .extended_ttl_usec = 60 * USEC_PER_SEC,
                   .original_extended = true },
                 { .task = "two", .interval_usec = 30 * USEC_PER_SEC, .extended_ttl_usec = 60 * USEC_PER_SEC },
         };
@@ -586,7 +598,9 @@ Test(coordinator, pause_and_resume) {
         serial = coordinator_fleet(other);
         e = wait_event(other, COORDINATOR_DONE);
         cr_assert_eq(e.serial, serial);
-        cr_assert_str_eq(json_string_value(json_object_get(json_object_get(json_object_get(e.document, "two"), "paused"), "who")), "ann");
+        cr_assert_str_eq(json_string_value(
+                                 json_object_get(json_object_get(json_object_get(e.document, "two"), "paused"), "who")),
+                         "ann");
         coordinator_event_done(&e);
         (void) coordinator_resume(c, &second, 1, "ann");
         expect_event(other, COORDINATOR_RESUMED);

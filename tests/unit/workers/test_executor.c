@@ -63,7 +63,7 @@ Test(executor, runs_as_many_as_slots_at_once_and_no_more) {
         shared.wanted = 2;
         cr_assert_eq(executor_new(2, on_running, &shared, &e), 0);
         for (size_t i = 0; i < ELEMENTSOF(jobs); i++) {
-                jobs[i] = (ExecutorJob) { .task = "x", .body = body };
+                jobs[i] = (ExecutorJob){ .task = "x", .body = body };
                 executor_submit(e, &jobs[i]);
         }
         for (size_t i = 0; i < ELEMENTSOF(jobs); i++)

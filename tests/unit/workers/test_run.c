@@ -32,8 +32,8 @@ static char *command(const char *const *argv, size_t argc) {
         freeReplyObject(reply);
         return text;
 }
-#define REDIS(...)                                                                                           \
-        command((const char *const[]) { __VA_ARGS__ }, sizeof((const char *const[]) { __VA_ARGS__ }) / sizeof(char *))
+#define REDIS(...)                                                                                                     \
+        command((const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
 
 static void assert_redis(char *text, const char *expected) {
         _cleanup_free_ char *t = text;
@@ -45,9 +45,9 @@ static char *sql(const char *where, const char *text) {
         _cleanup_error_ Error e = ERROR_INIT;
         _cleanup_pg_result_ PGresult *result = NULL;
         SqlStatement s = { "test", text };
-        PgTarget *target = pg_target_new(PG_PRIMARY, getenv("ROUNDTABLE_TEST_PG_HOST"),
-                                         atoi(getenv("ROUNDTABLE_TEST_PG_PORT")), where, getenv("ROUNDTABLE_TEST_PG_USER"),
-                                         NULL, NULL, NULL);
+        PgTarget *target =
+                pg_target_new(PG_PRIMARY, getenv("ROUNDTABLE_TEST_PG_HOST"), atoi(getenv("ROUNDTABLE_TEST_PG_PORT")),
+                              where, getenv("ROUNDTABLE_TEST_PG_USER"), NULL, NULL, NULL);
         PgConn *c = NULL;
         char *value;
 
@@ -113,7 +113,9 @@ static void up(void) {
 
 static void down(void) {
         _cleanup_free_ char *drop = str_printf("DROP DATABASE IF EXISTS %s WITH (FORCE)", database);
-        static const char *const names[] = { "workers/testing.conf", "environment", "roundtable.conf", "out", "workers", "" };
+        static const char *const names[] = {
+                "workers/testing.conf", "environment", "roundtable.conf", "out", "workers", ""
+        };
 
         if (!redis)
                 return;
@@ -189,51 +191,51 @@ static void await_begin(void) {
 Test(run, takes_the_locks_and_leaves_the_interval) {
         _cleanup_free_ char *ttl = NULL;
 
-        finish(start((RunOptions) { 0 }), EXIT_CODE_OK, "testing_rows: done in");
+        finish(start((RunOptions){ 0 }), EXIT_CODE_OK, "testing_rows: done in");
         assert_rows("end", "1");
         assert_redis(REDIS("EXISTS", key_e), "0");
         assert_redis(REDIS("GET", key_r), "TIMEOUT NOT EXPIRED");
         ttl = REDIS("PTTL", key_r);
         cr_assert(atoi(ttl) > 0 && atoi(ttl) <= 10000, "%s", ttl);
         /* the rest of our own interval is nobody's run */
-        finish(start((RunOptions) { 0 }), EXIT_CODE_OK, "testing_rows: done in");
+        finish(start((RunOptions){ 0 }), EXIT_CODE_OK, "testing_rows: done in");
         assert_rows("end", "2");
 }
 
 Test(run, a_lock_of_an_original_is_respected) {
         free(REDIS("SET", key_r, "TIMEOUT NOT EXPIRED", "PX", "600000"));
-        finish(start((RunOptions) { 0 }), EXIT_CODE_TRY_AGAIN, "another service (original?)");
+        finish(start((RunOptions){ 0 }), EXIT_CODE_TRY_AGAIN, "another service (original?)");
         assert_rows("begin", "0");
-        finish(start((RunOptions) { .force = true }), EXIT_CODE_OK, "done in");
+        finish(start((RunOptions){ .force = true }), EXIT_CODE_OK, "done in");
         assert_rows("end", "1");
         /* E is there: no force helps */
         free(REDIS("SET", key_e, "TIMEOUT NOT EXPIRED 00000000-0000-4000-8000-000000000000", "PX", "600000"));
-        finish(start((RunOptions) { .force = true }), EXIT_CODE_TRY_AGAIN, "is being run by another service");
+        finish(start((RunOptions){ .force = true }), EXIT_CODE_TRY_AGAIN, "is being run by another service");
         assert_rows("end", "1");
         /* and none of both matters without locks, or is touched */
-        finish(start((RunOptions) { .no_lock = true }), EXIT_CODE_OK, "done in");
+        finish(start((RunOptions){ .no_lock = true }), EXIT_CODE_OK, "done in");
         assert_rows("end", "2");
         assert_redis(REDIS("GET", key_e), "TIMEOUT NOT EXPIRED 00000000-0000-4000-8000-000000000000");
 }
 
 Test(run, waits_when_asked_to) {
         free(REDIS("SET", key_r, "TIMEOUT NOT EXPIRED", "PX", "1500"));
-        finish(start((RunOptions) { .wait = true }), EXIT_CODE_OK, "its interval is held by");
+        finish(start((RunOptions){ .wait = true }), EXIT_CODE_OK, "its interval is held by");
         assert_rows("end", "1");
 }
 
 Test(run, a_paused_task_is_not_run) {
         free(REDIS("HSET", key_paused, "who", "ann", "reason", "repair"));
-        finish(start((RunOptions) { .force = true }), EXIT_CODE_TRY_AGAIN, "is paused");
+        finish(start((RunOptions){ .force = true }), EXIT_CODE_TRY_AGAIN, "is paused");
         assert_rows("begin", "0");
 }
 
 Test(run, a_dry_run_writes_nothing) {
-        finish(start((RunOptions) { .dry_run = true }), EXIT_CODE_OK, "testing_rows: previewed in");
+        finish(start((RunOptions){ .dry_run = true }), EXIT_CODE_OK, "testing_rows: previewed in");
         assert_rows("begin", "0");
-        finish(start((RunOptions) { .task = "testing_more", .dry_run = true, .pages = 2 }), EXIT_CODE_OK,
+        finish(start((RunOptions){ .task = "testing_more", .dry_run = true, .pages = 2 }), EXIT_CODE_OK,
                "the preview stops here");
-        finish(start((RunOptions) { .task = "testing_more" }), EXIT_CODE_OK, "done in");
+        finish(start((RunOptions){ .task = "testing_more" }), EXIT_CODE_OK, "done in");
         assert_rows("slice", "3");
 }
 
@@ -243,7 +245,7 @@ Test(run, the_lock_is_renewed_while_the_run_lasts) {
 
         /* E lives for 1 s, the run takes three */
         configure("rows_sleep = \"3 s\"; tasks = { testing_rows = { interval = \"1 s\"; lock_multiplier = 1; }; };\n");
-        pid = start((RunOptions) { 0 });
+        pid = start((RunOptions){ 0 });
         await_begin();
         (void) usleep(1500000);
         ttl = REDIS("PTTL", key_e);
@@ -256,7 +258,7 @@ Test(run, a_lost_lock_ends_the_run) {
         pid_t pid;
 
         configure("rows_sleep = \"30 s\"; tasks = { testing_rows = { interval = \"1 s\"; lock_multiplier = 1; }; };\n");
-        pid = start((RunOptions) { 0 });
+        pid = start((RunOptions){ 0 });
         await_begin();
         free(REDIS("SET", key_e, "TIMEOUT NOT EXPIRED 00000000-0000-4000-8000-000000000000", "PX", "600000"));
         finish(pid, EXIT_CODE_FAILED, "reason: ");
@@ -269,7 +271,7 @@ Test(run, an_interrupt_cancels_and_releases) {
         pid_t pid;
 
         configure("rows_sleep = \"30 s\"; tasks = { testing_rows = { interval = \"10 s\"; }; };\n");
-        pid = start((RunOptions) { 0 });
+        pid = start((RunOptions){ 0 });
         await_begin();
         cr_assert_eq(kill(pid, SIGINT), 0);
         finish(pid, EXIT_CODE_FAILED, "cancelled after");
@@ -279,15 +281,15 @@ Test(run, an_interrupt_cancels_and_releases) {
 
 Test(run, an_emptied_redis_is_waited_for) {
         free(REDIS("DEL", key_epoch));
-        finish(start((RunOptions) { 0 }), EXIT_CODE_OK, "waiting for owners of locks");
+        finish(start((RunOptions){ 0 }), EXIT_CODE_OK, "waiting for owners of locks");
         assert_rows("end", "1");
 }
 
 Test(run, mistakes_have_their_exit_codes) {
-        finish(start((RunOptions) { .task = "no_such_task" }), EXIT_CODE_USAGE, "there is no task no_such_task");
+        finish(start((RunOptions){ .task = "no_such_task" }), EXIT_CODE_USAGE, "there is no task no_such_task");
         configure("tasks = { testing_rows = { interval = \"a while\"; }; };\n");
-        finish(start((RunOptions) { 0 }), EXIT_CODE_CONFIG, "interval");
+        finish(start((RunOptions){ 0 }), EXIT_CODE_CONFIG, "interval");
         configure("");
         free(sql(database, "DROP TABLE testing_runs"));
-        finish(start((RunOptions) { 0 }), EXIT_CODE_FAILED, "testing_runs");
+        finish(start((RunOptions){ 0 }), EXIT_CODE_FAILED, "testing_runs");
 }

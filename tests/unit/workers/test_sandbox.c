@@ -1,4 +1,5 @@
-/* The sandbox, each time in a child of its own: what it forbids is really forbidden, what a worker needs still works. */
+/* The sandbox, each time in a child of its own: what it forbids is really forbidden, what a worker needs still works.
+ */
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -51,12 +52,12 @@ static void place_done(Place *p) {
 #define _place_ _cleanup_(place_done)
 
 /* What a child finds wrong goes to stderr and makes it exit 1; exit 77: this kernel has no Landlock. */
-#define CHECK(condition)                                                                                     \
-        do {                                                                                                 \
-                if (!(condition)) {                                                                          \
-                        (void) fprintf(stderr, "%s:%d: %s (errno %d)\n", __func__, __LINE__, #condition, errno); \
-                        _exit(1);                                                                            \
-                }                                                                                            \
+#define CHECK(condition)                                                                                               \
+        do {                                                                                                           \
+                if (!(condition)) {                                                                                    \
+                        (void) fprintf(stderr, "%s:%d: %s (errno %d)\n", __func__, __LINE__, #condition, errno);       \
+                        _exit(1);                                                                                      \
+                }                                                                                                      \
         } while (false)
 
 static void in_child(void (*body)(const Place *), const Place *p) {
@@ -80,7 +81,9 @@ static void in_child(void (*body)(const Place *), const Place *p) {
 static SandboxReport enter(const Place *p, const char *mode) {
         const char *const read_paths[] = { p->allowed, "/nonexistent/ca.pem", NULL };
         const char *const write_paths[] = { p->runtime, NULL };
-        SandboxOptions options = { .mode = mode, .read_paths = read_paths, .write_paths = write_paths, .open_files = 128 };
+        SandboxOptions options = {
+                .mode = mode, .read_paths = read_paths, .write_paths = write_paths, .open_files = 128
+        };
         _cleanup_error_ Error e = ERROR_INIT;
         SandboxReport report = { 0 };
 

@@ -15,7 +15,9 @@ static double injected(void *userdata) {
 }
 
 static Scheduler *make(unsigned slots, size_t n, const SchedulerTask *tasks) {
-        SchedulerOptions o = { .slots = slots, .jitter_fraction = 0.01, .random = injected, .tasks = tasks, .n_tasks = n };
+        SchedulerOptions o = {
+                .slots = slots, .jitter_fraction = 0.01, .random = injected, .tasks = tasks, .n_tasks = n
+        };
         Scheduler *s = NULL;
 
         fraction = 0;
@@ -23,18 +25,18 @@ static Scheduler *make(unsigned slots, size_t n, const SchedulerTask *tasks) {
         return s;
 }
 
-#define EXPECT(s, now, type_, task_)                                                                         \
-        ({                                                                                                   \
-                SchedulerAction _a;                                                                          \
-                cr_assert(scheduler_next(s, now, &_a), "an action is due");                                  \
-                cr_assert_eq(_a.type, type_);                                                                \
-                cr_assert_eq(_a.task, (size_t) (task_));                                                     \
-                _a;                                                                                          \
+#define EXPECT(s, now, type_, task_)                                                                                   \
+        ({                                                                                                             \
+                SchedulerAction _a;                                                                                    \
+                cr_assert(scheduler_next(s, now, &_a), "an action is due");                                            \
+                cr_assert_eq(_a.type, type_);                                                                          \
+                cr_assert_eq(_a.task, (size_t) (task_));                                                               \
+                _a;                                                                                                    \
         })
-#define NOTHING(s, now)                                                                                      \
-        do {                                                                                                 \
-                SchedulerAction _n;                                                                          \
-                cr_assert_not(scheduler_next(s, now, &_n));                                                  \
+#define NOTHING(s, now)                                                                                                \
+        do {                                                                                                           \
+                SchedulerAction _n;                                                                                    \
+                cr_assert_not(scheduler_next(s, now, &_n));                                                            \
         } while (0)
 
 static const SchedulerTask three_short[] = {
@@ -256,7 +258,9 @@ Test(scheduler, a_disabled_task_never_runs) {
 }
 
 Test(scheduler, quarantine_ends_by_itself) {
-        static const SchedulerTask tasks[] = { { .class = TASK_SHORT, .enabled = true, .quarantined_until_usec = 60 * SEC } };
+        static const SchedulerTask tasks[] = {
+                { .class = TASK_SHORT, .enabled = true, .quarantined_until_usec = 60 * SEC }
+        };
         Scheduler *s = make(1, 1, tasks);
 
         cr_assert_eq(scheduler_state(s, 0), TASK_STATE_QUARANTINED);

@@ -29,7 +29,8 @@ static void name_everything(void) {
         (void) snprintf(task, sizeof(task), "rows%d", pid);
         (void) snprintf(terminate_text, sizeof(terminate_text),
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                        "WHERE application_name = 'roundtable/testing/%s'", task);
+                        "WHERE application_name = 'roundtable/testing/%s'",
+                        task);
         (void) snprintf(pending_key, sizeof(pending_key), "%s.control.%s.pending", service, task);
         (void) snprintf(other_key, sizeof(other_key), "%s.key", service);
 }
@@ -63,7 +64,8 @@ static void load(void) {
         int r;
 
         cr_assert(f);
-        (void) fprintf(f, "service_name = \"%s\";\n"
+        (void) fprintf(f,
+                       "service_name = \"%s\";\n"
                        "database = { host = \"%s\"; port = %s; name = \"%s\"; user = \"%s\"; use_replica = false; };\n"
                        "redis = { url = \"%s\"; };\n",
                        service, getenv("ROUNDTABLE_TEST_PG_HOST"), getenv("ROUNDTABLE_TEST_PG_PORT"),
@@ -78,8 +80,11 @@ static void load(void) {
 }
 
 static TaskContext *context(const char *run_id, bool dry_run) {
-        TaskOptions options = { .task = task, .run_id = run_id, .now_usec = 1000000,
-                                .max_run_usec = 20 * USEC_PER_SEC, .dry_run = dry_run };
+        TaskOptions options = { .task = task,
+                                .run_id = run_id,
+                                .now_usec = 1000000,
+                                .max_run_usec = 20 * USEC_PER_SEC,
+                                .dry_run = dry_run };
         TaskContext *ctx = NULL;
 
         cr_assert_eq(task_context_new(&services, &options, &connections, token, &ctx), 0);
@@ -123,8 +128,8 @@ static char *redis(const char *const *argv, size_t argc) {
         (void) redis_conn_free(c);
         return text;
 }
-#define REDIS(...)                                                                                           \
-        redis((const char *const[]) { __VA_ARGS__ }, sizeof((const char *const[]) { __VA_ARGS__ }) / sizeof(char *))
+#define REDIS(...)                                                                                                     \
+        redis((const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
 
 static void assert_redis(char *text, const char *expected) {
         _cleanup_free_ char *t = text;
@@ -141,8 +146,11 @@ static void up(void) {
         may_commit_answer = true;
         cr_assert_eq(cancel_token_new(&token), 0);
         cr_assert_eq(pg_pool_new(settings, "testing", NULL, NULL, &pool), 0);
-        services = (TaskServices) { .settings = settings, .family = "testing", .postgres = pool,
-                                    .may_commit = may_commit, .on_progress = on_progress };
+        services = (TaskServices){ .settings = settings,
+                                   .family = "testing",
+                                   .postgres = pool,
+                                   .may_commit = may_commit,
+                                   .on_progress = on_progress };
         {
                 _context_ ctx = context("setup", false);
 
@@ -294,11 +302,12 @@ Test(task_context, pending_names_outlive_the_run_that_added_them) {
         cr_assert_eq(task_pending_count(second), 3);
         cr_assert(task_pending_has(second, "a") && task_pending_has(second, "c") && !task_pending_has(second, "d"));
         /* names borrowed from the object itself, one twice, one nobody knows */
-        cr_assert_eq(task_pending_remove(next, second,
-                                         (const char *const[]) { task_pending_name(second, 0), task_pending_name(second, 0),
-                                                                 task_pending_name(second, 1), "unknown" },
-                                         4, &e),
-                     0, "%s", error_text(&e));
+        cr_assert_eq(
+                task_pending_remove(next, second,
+                                    (const char *const[]){ task_pending_name(second, 0), task_pending_name(second, 0),
+                                                           task_pending_name(second, 1), "unknown" },
+                                    4, &e),
+                0, "%s", error_text(&e));
         cr_assert_eq(task_pending_count(second), 1);
         assert_redis(REDIS("HLEN", pending_key), "1");
 
@@ -337,7 +346,7 @@ Test(task_context, pending_names_fail_with_the_key_in_the_text) {
         cr_assert_eq(task_pending_load(ctx, &p, NULL), 0);
         free(REDIS("SET", pending_key, "not a hash"));
         /* the caller must learn of it: it has to roll back */
-        cr_assert_eq(task_pending_add(ctx, p, (const char *const[]) { "a" }, 1, &e), -EBADMSG);
+        cr_assert_eq(task_pending_add(ctx, p, (const char *const[]){ "a" }, 1, &e), -EBADMSG);
         cr_assert_not(task_pending_has(p, "a"));
 }
 

@@ -27,11 +27,11 @@ static json_t *document(void) {
         _cleanup_settings_ Settings *s = NULL;
 
         cr_assert_eq(settings_load(&source, manifests, &s, &problems), 0);
-        return json_pack("{s:i, s:o, s:s, s:[s,s], s:s, s:s, s:{s:I}, s:b, s:{s:{s:I,s:s}}, s:s, s:n}", "protocol", WORKER_PROTOCOL,
-                         "settings", settings_to_worker_json(s, manifest()), "instance", "me", "dead_instances", "one", "two",
-                         "runtime_dir", "/run/x", "host", "here", "start_delay_usec", "testing_rows", (json_int_t) 5000, "serial",
-                         1, "quarantined", "testing_abort", "until_usec", (json_int_t) 77, "reason", "crashed", "log_target",
-                         "json", "memory");
+        return json_pack("{s:i, s:o, s:s, s:[s,s], s:s, s:s, s:{s:I}, s:b, s:{s:{s:I,s:s}}, s:s, s:n}", "protocol",
+                         WORKER_PROTOCOL, "settings", settings_to_worker_json(s, manifest()), "instance", "me",
+                         "dead_instances", "one", "two", "runtime_dir", "/run/x", "host", "here", "start_delay_usec",
+                         "testing_rows", (json_int_t) 5000, "serial", 1, "quarantined", "testing_abort", "until_usec",
+                         (json_int_t) 77, "reason", "crashed", "log_target", "json", "memory");
 }
 
 static size_t task_index(const char *name) {
@@ -71,9 +71,17 @@ Test(worker_start, what_is_missing_or_wrong_is_refused) {
         static const struct {
                 const char *key, *value; /* JSON; NULL: removed */
         } cases[] = {
-                { "protocol", "2" }, { "protocol", NULL }, { "settings", NULL }, { "settings", "{\"family\":\"market\",\"values\":{}}" },
-                { "instance", "\"\"" }, { "instance", "3" }, { "host", NULL }, { "runtime_dir", NULL }, { "dead_instances", "[1]" },
-                { "start_delay_usec", "{\"testing_rows\":-1}" }, { "quarantined", "{\"testing_rows\":{\"until_usec\":-5}}" },
+                { "protocol", "2" },
+                { "protocol", NULL },
+                { "settings", NULL },
+                { "settings", "{\"family\":\"market\",\"values\":{}}" },
+                { "instance", "\"\"" },
+                { "instance", "3" },
+                { "host", NULL },
+                { "runtime_dir", NULL },
+                { "dead_instances", "[1]" },
+                { "start_delay_usec", "{\"testing_rows\":-1}" },
+                { "quarantined", "{\"testing_rows\":{\"until_usec\":-5}}" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -82,7 +90,9 @@ Test(worker_start, what_is_missing_or_wrong_is_refused) {
                 json_t *d = document();
 
                 if (cases[i].value)
-                        cr_assert_eq(json_object_set_new(d, cases[i].key, json_loads(cases[i].value, JSON_DECODE_ANY, NULL)), 0);
+                        cr_assert_eq(
+                                json_object_set_new(d, cases[i].key, json_loads(cases[i].value, JSON_DECODE_ANY, NULL)),
+                                0);
                 else
                         cr_assert_eq(json_object_del(d, cases[i].key), 0);
                 cr_assert_lt(worker_start_from_json(manifest(), d, &s, &e), 0, "%s %s", cases[i].key, cases[i].value);
@@ -113,7 +123,9 @@ static void send_handover(int fd, const char *text) {
                 struct cmsghdr align;
         } control = { 0 };
         struct iovec iov = { .iov_base = (void *) "{\"protocol\":1}", .iov_len = 14 };
-        struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+        struct msghdr h = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
         struct cmsghdr *c = CMSG_FIRSTHDR(&h);
         int memory = memfd_create("test", MFD_CLOEXEC);
 
@@ -152,13 +164,14 @@ static void take_good(void) {
         ssize_t n;
 
         send_handover(fd, text);
-        if (worker_start_from_supervisor(&options, &(WorkerHello) { 4, true }, &s, &e) < 0 || !str_eq(s.instance, "me"))
+        if (worker_start_from_supervisor(&options, &(WorkerHello){ 4, true }, &s, &e) < 0 || !str_eq(s.instance, "me"))
                 _exit(1);
         n = recv(fd, hello, sizeof hello, 0);
         h = n > 0 ? json_loadb(hello, (size_t) n, 0, NULL) : NULL;
         if (json_integer_value(json_object_get(h, "protocol")) != WORKER_PROTOCOL ||
-            json_integer_value(json_object_get(h, "pid")) != getpid() || json_integer_value(json_object_get(h, "landlock")) != 4 ||
-            !json_is_true(json_object_get(h, "seccomp")) || !str_eq(json_string_value(json_object_get(h, "family")), "testing"))
+            json_integer_value(json_object_get(h, "pid")) != getpid() ||
+            json_integer_value(json_object_get(h, "landlock")) != 4 || !json_is_true(json_object_get(h, "seccomp")) ||
+            !str_eq(json_string_value(json_object_get(h, "family")), "testing"))
                 _exit(2);
         if (fcntl(WORKER_HANDOVER_FD, F_GETFD) >= 0)
                 _exit(3); /* left open */
@@ -171,7 +184,7 @@ static void take_garbage(void) {
         int fd = open_handover();
 
         send_handover(fd, "{\"protocol\":1");
-        if (worker_start_from_supervisor(&options, &(WorkerHello) { 0 }, &s, &e) != -EBADMSG)
+        if (worker_start_from_supervisor(&options, &(WorkerHello){ 0 }, &s, &e) != -EBADMSG)
                 _exit(1);
 }
 
@@ -181,7 +194,7 @@ static void take_nothing(void) {
         Error e = ERROR_INIT;
 
         (void) close(open_handover());
-        if (worker_start_from_supervisor(&options, &(WorkerHello) { 0 }, &s, &e) >= 0)
+        if (worker_start_from_supervisor(&options, &(WorkerHello){ 0 }, &s, &e) >= 0)
                 _exit(1);
 }
 

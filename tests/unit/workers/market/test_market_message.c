@@ -5,8 +5,9 @@
 #include "workers/market/market_statistics.h"
 
 static Market market(const char *ticker, unsigned published) {
-        return (Market) { .id = "4", .ticker = ticker, .published = published,
-                          .stored = { "1.5", "1000", "3", "0.00001", "20" } };
+        return (Market){
+                .id = "4", .ticker = ticker, .published = published, .stored = { "1.5", "1000", "3", "0.00001", "20" }
+        };
 }
 
 Test(market_diff, compares_texts) {
@@ -31,8 +32,10 @@ static void expect_contents(const Market *markets, size_t n, const char *expecte
 
 Test(market_message, worked_example) {
         static const char hex[] =
-                "0a8c017b2274726164696e67223a7b22534f4c2d555344223a7b2270726963654368616e6765323448223a222d312e35222c22766f"
-                "6c756d65323448223a223136302e323530222c22747261646573323448223a322c226e65787446756e64696e6752617465223a2230"
+                "0a8c017b2274726164696e67223a7b22534f4c2d555344223a7b2270726963654368616e6765323448223a222d312e35222c22"
+                "766f"
+                "6c756d65323448223a223136302e323530222c22747261646573323448223a322c226e65787446756e64696e6752617465223a"
+                "2230"
                 "2e303030303132383735222c226f70656e496e746572657374223a2232302e3030227d7d7d1205312e302e30";
         static const char *const computed[] = { "-1.5", "160.250", "2", "0.000012875", "20.00" };
         _cleanup_buffer_ Buffer contents = { 0 }, value = { 0 }, text = { 0 };
@@ -59,7 +62,8 @@ Test(market_message, nothing_published_is_no_message) {
 }
 
 Test(market_message, exactly_the_published_columns_in_the_order_of_the_list) {
-        Market markets[] = { market("B-USD", 1u << MARKET_TRADES), market("C-USD", 0), market("A-USD", 1u << MARKET_VOLUME) };
+        Market markets[] = { market("B-USD", 1u << MARKET_TRADES), market("C-USD", 0),
+                             market("A-USD", 1u << MARKET_VOLUME) };
 
         expect_contents(markets, 3, "{\"trading\":{\"B-USD\":{\"trades24H\":3},\"A-USD\":{\"volume24H\":\"1000\"}}}");
 }

@@ -4,7 +4,7 @@
 
 #include "workers/market/market_statistics.h"
 
-#define SAMPLES(...) ((const char *const[]) { __VA_ARGS__ })
+#define SAMPLES(...) ((const char *const[]){ __VA_ARGS__ })
 
 static void expect_funding(size_t n, const char *const *samples, const char *rate, const char *expected) {
         _cleanup_error_ Error e = ERROR_INIT;
@@ -50,8 +50,8 @@ Test(market_statistics, price_change) {
         static const struct {
                 const char *latest, *day_ago, *expected;
         } rows[] = {
-                { "139.5", "141", "-1.5" },  { "141.00", "141", "0" }, { "0.0000003", "0.0000001", "0.0000002" },
-                { NULL, "141", NULL },       { "141", NULL, NULL },    { NULL, NULL, NULL },
+                { "139.5", "141", "-1.5" }, { "141.00", "141", "0" }, { "0.0000003", "0.0000001", "0.0000002" },
+                { NULL, "141", NULL },      { "141", NULL, NULL },    { NULL, NULL, NULL },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
@@ -93,8 +93,12 @@ Test(market_statistics, trades_must_fit_the_column) {
                 const char *count, *expected;
                 int r;
         } rows[] = {
-                { NULL, "0", 0 },           { "2147483647", "2147483647", 0 }, { "2147483648", NULL, -ERANGE },
-                { "99999999999999999999", NULL, -ERANGE }, { "-1", NULL, -ERANGE },         { "x", NULL, -EINVAL },
+                { NULL, "0", 0 },
+                { "2147483647", "2147483647", 0 },
+                { "2147483648", NULL, -ERANGE },
+                { "99999999999999999999", NULL, -ERANGE },
+                { "-1", NULL, -ERANGE },
+                { "x", NULL, -EINVAL },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
