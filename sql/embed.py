@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes C source that embeds SQL files: embed.py statements OUT.c FILE...  |  embed.py migrations OUT.c FILE...
+"""Writes C source that embeds SQL files: embed.py statements|header|migrations OUT FILE...
 
-statements: <family>/<file>.sql becomes `const SqlStatement sql_<family>_<file>` with name "<file>".
+statements: <family>/<file>.sql becomes `const SqlStatement sql_<family>_<file>` with name "<file>"; header: the
+declarations of these, which sources include as "sql/statements.h".
 migrations: NNNN_name.up.sql becomes a row of `sql_migrations[]` (version, name, text).
 """
 import os
@@ -17,17 +18,23 @@ def literal(text):
     return '\n'.join(out) if out else '        ""'
 
 
+def symbol(path):
+    return os.path.basename(os.path.dirname(path)) + '_' + os.path.basename(path)[:-len('.sql')]
+
+
 def main():
     kind, out, files = sys.argv[1], sys.argv[2], sys.argv[3:]
     lines = ['/* made by sql/embed.py */', '']
-    if kind == 'statements':
+    if kind == 'header':
+        lines = ['#pragma once', '', *lines, '#include "common/postgres.h"', '']
+        lines += [f'extern const SqlStatement sql_{symbol(path)};' for path in files] + ['']
+    elif kind == 'statements':
         lines += ['#include "sql/statements.h"', '']
         for path in files:
-            family = os.path.basename(os.path.dirname(path))
             name = os.path.basename(path)[:-len('.sql')]
             with open(path, encoding='utf-8') as f:
                 text = f.read()
-            lines += [f'const SqlStatement sql_{family}_{name} = {{', f'        "{name}",', literal(text) + ',', '};', '']
+            lines += [f'const SqlStatement sql_{symbol(path)} = {{', f'        "{name}",', literal(text) + ',', '};', '']
     else:
         lines += ['#include <stddef.h>', '', '#include "sql/migrations.h"', '', 'const SqlMigration sql_migrations[] = {']
         for path in sorted(files, key=os.path.basename):
