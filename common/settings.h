@@ -85,5 +85,8 @@ void settings_visit(const Settings *s, SettingsVisitor visitor, void *userdata);
 /* What one worker gets: worker rows resolved for the family, the common rows and the family's own; secrets only when
  * its manifest names them. Two equal documents mean that the worker need not be restarted. New reference. */
 json_t *settings_to_worker_json(const Settings *s, const FamilyManifest *manifest);
+/* Files and directories that settings of this worker name and that it opens itself (a CA file): what its sandbox must
+ * leave readable. NULL-terminated; the array is newly allocated, its strings are borrowed. NULL: out of memory. */
+const char **settings_worker_paths(const Settings *s, const FamilyManifest *manifest);
 /* The other end, in the worker. */
 int settings_from_worker_json(const json_t *document, const FamilyManifest *manifest, Settings **ret, Error *reterr);

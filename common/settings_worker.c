@@ -45,6 +45,17 @@ json_t *settings_to_worker_json(const Settings *s, const FamilyManifest *manifes
         return document;
 }
 
+const char **settings_worker_paths(const Settings *s, const FamilyManifest *manifest) {
+        const char **paths = calloc(s->n + 1, sizeof *paths);
+        size_t n = 0;
+
+        for (size_t i = 0; paths && i < s->n; i++)
+                if (s->rows[i]->spec->type == SETTING_PATH && is_given(s->rows[i], manifest) &&
+                    !str_empty(s->rows[i]->value.text))
+                        paths[n++] = s->rows[i]->value.text;
+        return paths;
+}
+
 static int value_from_json(SettingRow *row, const json_t *j, Error *reterr) {
         SettingValue v = { .set = true };
         SettingType type = row->spec->type;

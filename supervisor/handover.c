@@ -1,5 +1,5 @@
-/* What a worker gets after its hello: settings and secrets, by a sealed memory file over the inherited socket. Never in
- * the environment or in a file: a sibling with the same uid could read those. */
+/* What a worker gets over the inherited socket: before its hello how to confine itself, after it settings and secrets
+ * in a sealed memory file. Never in the environment or in a file: a sibling with the same uid could read those. */
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -53,6 +53,38 @@ static json_t *document(const WorkerProcess *w) {
                          target, "memory");
 }
 
+static json_t *strings_to_json(const char *const *strings) {
+        json_t *list = json_array();
+
+        for (; list && *strings; strings++)
+                if (json_array_append_new(list, json_string(*strings)) < 0) {
+                        json_decref(list);
+                        return NULL;
+                }
+        return list;
+}
+
+int worker_sandbox_send(const WorkerProcess *w, int fd, Error *reterr) {
+        const Settings *settings = w->supervisor->settings;
+        const char *family = w->manifest->name;
+        _cleanup_free_ const char **paths = settings_worker_paths(settings, w->manifest);
+        _cleanup_free_ char *text = NULL;
+        json_t *packet = NULL;
+
+        if (paths)
+                packet = json_pack("{s:i, s:s, s:I, s:o, s:[s]}", "protocol", WORKER_PROTOCOL, "sandbox",
+                                   settings_worker_string(settings, family, "worker.sandbox"), "open_files",
+                                   (json_int_t) settings_worker_int(settings, family, "worker.open_files"),
+                                   "read_paths", strings_to_json(paths), "write_paths", w->supervisor->runtime_dir);
+        text = packet ? json_dumps(packet, JSON_COMPACT) : NULL;
+        json_decref(packet);
+        if (!text)
+                return error_set(reterr, ERROR_RETRY, -ENOMEM, "cannot write down a worker's sandbox");
+        if (send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+                return error_set(reterr, ERROR_RETRY, -errno, "cannot tell a worker of its sandbox: %m");
+        return 0;
+}
+
 static int make_memfd(const char *text, Error *reterr) {
         _cleanup_close_ int fd = memfd_create("roundtable-handover", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         size_t length = strlen(text);
@@ -76,7 +108,7 @@ static int make_memfd(const char *text, Error *reterr) {
 }
 
 int worker_handover_send(WorkerProcess *w, Error *reterr) {
-        static const char packet[] = "{\"protocol\":1}";
+        static const char packet[] = "{}"; /* the descriptor is what counts */
         union {
                 char buffer[CMSG_SPACE(sizeof(int))];
                 struct cmsghdr align;

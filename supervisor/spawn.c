@@ -99,6 +99,7 @@ pid_t worker_spawn(WorkerProcess *w, int *ret_fd, Error *reterr) {
         _cleanup_close_ int cgroup_fd = -EBADF, ours = -EBADF, theirs = -EBADF;
         int pair[2];
         pid_t pid, parent = getpid();
+        int r;
 
         if (environment_build(w, &environment) < 0)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "cannot make a worker's environment");
@@ -108,6 +109,9 @@ pid_t worker_spawn(WorkerProcess *w, int *ret_fd, Error *reterr) {
         theirs = pair[1];
         if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
                 return error_set(reterr, ERROR_RETRY, -errno, "cannot set up a hand-over socket: %m");
+        r = worker_sandbox_send(w, ours, reterr);
+        if (r < 0)
+                return r;
         cgroup_fd = cgroup_open_worker(w);
         pid = fork();
         if (pid < 0)

@@ -132,6 +132,8 @@ bool worker_process_enabled(const WorkerProcess *w);
 bool worker_process_settled(const WorkerProcess *w);
 const char *worker_state_to_string(WorkerState state);
 /* handover.c */
+/* Before the fork: puts the packet about the sandbox where the new process finds it. `fd` is our end. */
+int worker_sandbox_send(const WorkerProcess *w, int fd, Error *reterr);
 int worker_handover_send(WorkerProcess *w, Error *reterr);
 /* spawn.c: fork and exec. On success the pid, and *ret_fd is our end of the hand-over socket. */
 pid_t worker_spawn(WorkerProcess *w, int *ret_fd, Error *reterr);

@@ -14,14 +14,38 @@
 
 #define HANDOVER_MAX_BYTES (16 * 1024 * 1024)
 
+static void strings_free(char **strings) {
+        for (char **p = strings; p && *p; p++)
+                free(*p);
+        free(strings);
+}
+
+/* A NULL-terminated copy of an array of strings. */
+static int strings_from_json(const json_t *list, char ***ret) {
+        size_t n = json_array_size(list);
+        char **strings = calloc(n + 1, sizeof *strings);
+
+        if (!strings)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                const char *text = json_string_value(json_array_get(list, i));
+
+                strings[i] = text ? strdup(text) : NULL;
+                if (!strings[i]) {
+                        strings_free(strings);
+                        return text ? -ENOMEM : -EBADMSG;
+                }
+        }
+        *ret = strings;
+        return 0;
+}
+
 void worker_start_done(WorkerStart *s) {
         s->settings = settings_free(s->settings);
         free(s->instance);
         free(s->host);
         free(s->runtime_dir);
-        for (size_t i = 0; i < s->n_dead; i++)
-                free(s->dead_instances[i]);
-        free(s->dead_instances);
+        strings_free(s->dead_instances);
         for (size_t i = 0; i < s->n_tasks; i++)
                 free(s->tasks[i].quarantine_reason);
         free(s->tasks);
@@ -53,21 +77,9 @@ static int send_hello(const WorkerOptions *options, const WorkerHello *hello, Er
         return 0;
 }
 
-/* Waits for the packet with the memory file. */
-static int receive_memfd(uint64_t timeout_usec, int *ret, Error *reterr) {
-        union {
-                char buffer[CMSG_SPACE(sizeof(int))];
-                struct cmsghdr align;
-        } control = { 0 };
-        char packet[256];
-        struct iovec iov = { .iov_base = packet, .iov_len = sizeof packet };
-        struct msghdr h = {
-                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
-        };
+static int wait_for_packet(uint64_t timeout_usec, Error *reterr) {
         struct pollfd p = { .fd = WORKER_HANDOVER_FD, .events = POLLIN };
         uint64_t end = clock_monotonic_usec() + timeout_usec;
-        struct cmsghdr *c;
-        ssize_t n;
         int r;
 
         do {
@@ -79,6 +91,77 @@ static int receive_memfd(uint64_t timeout_usec, int *ret, Error *reterr) {
                 return error_set(reterr, ERROR_RETRY, -errno, "cannot wait for the supervisor's hand-over: %m");
         if (r == 0)
                 return error_set(reterr, ERROR_RETRY, -ETIMEDOUT, "the supervisor handed nothing over in time");
+        return 0;
+}
+
+void worker_confinement_done(WorkerConfinement *c) {
+        free(c->sandbox);
+        strings_free(c->read_paths);
+        strings_free(c->write_paths);
+        *c = (WorkerConfinement){ 0 };
+}
+
+static int confinement_from_json(const json_t *packet, WorkerConfinement *c) {
+        const char *sandbox = json_string_value(json_object_get(packet, "sandbox"));
+        json_int_t open_files = json_integer_value(json_object_get(packet, "open_files"));
+        int r;
+
+        if (json_integer_value(json_object_get(packet, "protocol")) != WORKER_PROTOCOL)
+                return -EPROTO;
+        if (open_files <= 0 || (!str_eq(sandbox, "auto") && !str_eq(sandbox, "required") && !str_eq(sandbox, "off")))
+                return -EBADMSG;
+        c->open_files = open_files;
+        c->sandbox = strdup(sandbox);
+        r = c->sandbox ? strings_from_json(json_object_get(packet, "read_paths"), &c->read_paths) : -ENOMEM;
+        return r < 0 ? r : strings_from_json(json_object_get(packet, "write_paths"), &c->write_paths);
+}
+
+int worker_confinement_receive(WorkerConfinement *ret, Error *reterr) {
+        _cleanup_(worker_confinement_done) WorkerConfinement c = { 0 };
+        _cleanup_free_ char *text = NULL;
+        json_t *packet;
+        ssize_t n;
+        int r;
+
+        r = wait_for_packet(WORKER_HELLO_TIMEOUT_USEC, reterr);
+        if (r < 0)
+                return r;
+        n = recv(WORKER_HANDOVER_FD, NULL, 0, MSG_PEEK | MSG_TRUNC);
+        text = n > 0 ? malloc((size_t) n) : NULL;
+        n = text ? recv(WORKER_HANDOVER_FD, text, (size_t) n, 0) : n;
+        if (n <= 0 || !text)
+                return error_set(reterr, ERROR_RETRY, n < 0 ? -errno : -EBADMSG,
+                                 "the supervisor said nothing of a sandbox (another version?)");
+        packet = json_loadb(text, (size_t) n, 0, NULL);
+        r = confinement_from_json(packet, &c);
+        json_decref(packet);
+        if (r < 0)
+                return error_set(reterr, ERROR_NEVER, r,
+                                 "the supervisor's packet about the sandbox is not of protocol %d (another version?)",
+                                 WORKER_PROTOCOL);
+        *ret = c;
+        c = (WorkerConfinement){ 0 };
+        return 0;
+}
+
+/* Waits for the packet with the memory file. */
+static int receive_memfd(uint64_t timeout_usec, int *ret, Error *reterr) {
+        union {
+                char buffer[CMSG_SPACE(sizeof(int))];
+                struct cmsghdr align;
+        } control = { 0 };
+        char packet[256];
+        struct iovec iov = { .iov_base = packet, .iov_len = sizeof packet };
+        struct msghdr h = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+        };
+        struct cmsghdr *c;
+        ssize_t n;
+        int r;
+
+        r = wait_for_packet(timeout_usec, reterr);
+        if (r < 0)
+                return r;
         n = recvmsg(WORKER_HANDOVER_FD, &h, MSG_CMSG_CLOEXEC);
         if (n < 0)
                 return error_set(reterr, ERROR_RETRY, -errno, "cannot receive the supervisor's hand-over: %m");
@@ -121,22 +204,10 @@ static int read_document(int fd, json_t **ret, Error *reterr) {
 }
 
 static int dead_from_json(const json_t *list, WorkerStart *s) {
-        size_t n = json_array_size(list);
+        int r = strings_from_json(list, &s->dead_instances);
 
-        s->dead_instances = calloc(n + 1, sizeof *s->dead_instances);
-        if (!s->dead_instances)
-                return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
-                const char *id = json_string_value(json_array_get(list, i));
-
-                if (!id)
-                        return -EBADMSG;
-                s->dead_instances[s->n_dead] = strdup(id);
-                if (!s->dead_instances[s->n_dead])
-                        return -ENOMEM;
-                s->n_dead++;
-        }
-        return 0;
+        s->n_dead = r < 0 ? 0 : json_array_size(list);
+        return r;
 }
 
 static int tasks_from_json(const json_t *document, WorkerStart *s) {

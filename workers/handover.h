@@ -1,6 +1,6 @@
 #pragma once
 
-/* How a worker learns what to do: from its supervisor (worker_protocol.h, 2 and 3) or, started by hand, from the files
+/* How a worker learns what to do: from its supervisor (worker_protocol.h, 2 and 3), or, started by hand, from the files
  * and variables the supervisor would have read. */
 
 #include "common/log.h"
@@ -30,6 +30,17 @@ typedef struct WorkerStart {
         size_t n_tasks;
 } WorkerStart;
 void worker_start_done(WorkerStart *s);
+
+/* The supervisor's first packet: how this worker confines itself. */
+typedef struct WorkerConfinement {
+        char *sandbox; /* "auto", "required" or "off" */
+        int64_t open_files;
+        char **read_paths, **write_paths; /* NULL-terminated */
+} WorkerConfinement;
+void worker_confinement_done(WorkerConfinement *c);
+
+/* Waits for that packet. 0, or negative errno with reterr; then *ret is not written. */
+int worker_confinement_receive(WorkerConfinement *ret, Error *reterr);
 
 /* What the hello says of the sandbox. */
 typedef struct WorkerHello {

@@ -54,39 +54,41 @@ static int fail(int code, const Error *e) {
         return code;
 }
 
-/* Before there is a secret in this process, hence before it is known what the settings say. The runtime directory is
- * where the supervisor's notify socket is. */
+/* What a system lacks that settings require is a matter of settings: another attempt would end the same. */
+static int enter(const SandboxOptions *options, SandboxReport *report) {
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        if (sandbox_enter(options, report, &e) < 0)
+                return fail(str_eq(options->mode, "required") ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED, &e);
+        return EXIT_CODE_OK;
+}
+
+/* The sandbox comes before the first secret in this process. */
 static int start_supervised(const WorkerOptions *options, WorkerStart *ret) {
-        const char *socket_path = getenv("NOTIFY_SOCKET"), *mode;
-        _cleanup_free_ char *directory = socket_path && *socket_path == '/' ? strdup(socket_path) : NULL;
+        _cleanup_(worker_confinement_done) WorkerConfinement c = { 0 };
         _cleanup_(sandbox_report_done) SandboxReport report = { 0 };
         _cleanup_error_ Error e = ERROR_INIT;
-        const char *writable[] = { NULL, NULL };
-        int r;
+        int code;
 
-        if (directory) {
-                *strrchr(directory, '/') = '\0';
-                writable[0] = directory;
-        }
-        r = sandbox_enter(&(SandboxOptions){ .mode = "auto", .write_paths = writable }, &report, &e);
-        if (r < 0)
-                return fail(EXIT_CODE_FAILED, &e);
-        r = worker_start_from_supervisor(options, &(WorkerHello){ report.landlock_abi, report.seccomp }, ret, &e);
-        if (r < 0)
+        if (worker_confinement_receive(&c, &e) < 0)
                 return fail(EXIT_CODE_CONFIG, &e);
-        mode = settings_worker_string(ret->settings, options->manifest->name, "worker.sandbox");
-        if (str_eq(mode, "required") && (report.landlock_abi == 0 || !report.seccomp)) {
-                (void) error_set(&e, ERROR_NEVER, -ENOSYS, "worker.sandbox is \"required\", but there is only: %s",
-                                 report.text ?: "nothing");
+        code = enter(&(SandboxOptions){ .mode = c.sandbox,
+                                        .read_paths = (const char *const *) c.read_paths,
+                                        .write_paths = (const char *const *) c.write_paths,
+                                        .open_files = c.open_files },
+                     &report);
+        if (code != EXIT_CODE_OK)
+                return code;
+        if (worker_start_from_supervisor(options, &(WorkerHello){ report.landlock_abi, report.seccomp }, ret, &e) < 0)
                 return fail(EXIT_CODE_CONFIG, &e);
-        }
         return EXIT_CODE_OK;
 }
 
 static int start_alone(const WorkerOptions *options, WorkerStart *ret) {
         _cleanup_(sandbox_report_done) SandboxReport report = { 0 };
         _cleanup_error_ Error e = ERROR_INIT;
-        const char *readable[] = { NULL, NULL }, *writable[] = { NULL, NULL };
+        _cleanup_free_ const char **readable = NULL;
+        const char *writable[] = { NULL, NULL };
         const char *family = options->manifest->name;
         int r;
 
@@ -97,15 +99,17 @@ static int start_alone(const WorkerOptions *options, WorkerStart *ret) {
                 (void) error_set(&e, ERROR_NEVER, -errno, "cannot make %s: %m", ret->runtime_dir);
                 return fail(EXIT_CODE_FAILED, &e);
         }
-        readable[0] = settings_string(ret->settings, "database.ssl_root_cert");
+        readable = settings_worker_paths(ret->settings, options->manifest);
+        if (!readable) {
+                (void) error_set(&e, ERROR_RETRY, -ENOMEM, "out of memory");
+                return fail(EXIT_CODE_FAILED, &e);
+        }
         writable[0] = ret->runtime_dir;
-        r = sandbox_enter(
-                &(SandboxOptions){ .mode = settings_worker_string(ret->settings, family, "worker.sandbox"),
-                                   .read_paths = readable,
-                                   .write_paths = writable,
-                                   .open_files = settings_worker_int(ret->settings, family, "worker.open_files") },
-                &report, &e);
-        return r < 0 ? fail(EXIT_CODE_FAILED, &e) : EXIT_CODE_OK;
+        return enter(&(SandboxOptions){ .mode = settings_worker_string(ret->settings, family, "worker.sandbox"),
+                                        .read_paths = readable,
+                                        .write_paths = writable,
+                                        .open_files = settings_worker_int(ret->settings, family, "worker.open_files") },
+                     &report);
 }
 
 static void apply_log_settings(const WorkerStart *start) {

@@ -7,12 +7,16 @@
  *    with descriptor WORKER_HANDOVER_FD (one end of a SOCK_SEQPACKET socketpair), $NOTIFY_SOCKET (the supervisor's own
  *    path socket), $WATCHDOG_USEC, and an otherwise scrubbed environment (PATH, LANG, TZ, JOURNAL_STREAM when stderr
  *    is unchanged, ROUNDTABLE_* in test builds). No settings and no secret is in the environment.
- * 2. Hello. The worker first makes itself safe (oom_score_adj, rlimits, PR_SET_DUMPABLE=0, NO_NEW_PRIVS, Landlock,
- *    seccomp), then sends one packet
+ * 2. Sandbox and hello. One packet of the supervisor's is there from the start, with what the worker must know to make
+ *    itself safe, none of it secret:
+ *        {"protocol":WORKER_PROTOCOL,"sandbox":"auto|required|off","open_files":N,
+ *         "read_paths":["/files/that/settings/name",…],"write_paths":["/run/roundtable"]}
+ *    The worker enters its sandbox (oom_score_adj, rlimits, PR_SET_DUMPABLE=0, NO_NEW_PRIVS, Landlock, seccomp), or
+ *    exits 78 when one is required that the system does not have, then sends one packet
  *        {"protocol":WORKER_PROTOCOL,"family":"market","pid":N,"version":"…","landlock":ABI,"seccomp":true}
  * 3. Handover. Only then the supervisor answers with one packet (memfd passed by SCM_RIGHTS, holding the JSON text,
  *    because it may exceed a datagram):
- *        {"protocol":1,
+ *        {"protocol":WORKER_PROTOCOL,
  *         "settings": <settings_to_worker_json>,
  *         "instance":"<random id>", "dead_instances":["…"],
  *         "runtime_dir":"/run/roundtable", "host":"…",
@@ -49,7 +53,7 @@
  *         "runs":N,"failures":N,"fleet":<lock_fleet_status entry>|null}]}
  * 8. Lock file. <runtime_dir>/worker-<family>.lock, flock held for the process's life, text "pid unit". */
 
-#define WORKER_PROTOCOL 1
+#define WORKER_PROTOCOL 2
 #define WORKER_HANDOVER_FD 3
 #define WORKER_HELLO_TIMEOUT_USEC (10 * 1000000ULL)
 #define WORKER_READY_TIMEOUT_USEC (30 * 1000000ULL)

@@ -22,6 +22,18 @@ static void on_term(int signal) {
         stop = 1;
 }
 
+/* The first packet, left in $ROUNDTABLE_TEST_FAKE.sandbox. */
+static void take_sandbox(const char *path) {
+        char packet[4096], *out = NULL;
+        ssize_t n = recv(WORKER_HANDOVER_FD, packet, sizeof packet, 0);
+        json_t *sandbox = n > 0 ? json_loadb(packet, (size_t) n, 0, NULL) : NULL;
+
+        if (!sandbox || asprintf(&out, "%s.sandbox", path) < 0 || json_dump_file(sandbox, out, 0) < 0)
+                _exit(8);
+        json_decref(sandbox);
+        free(out);
+}
+
 static void say_hello(const char *family) {
         char packet[256];
         int n = snprintf(
@@ -76,6 +88,7 @@ int main(int argc, char **argv) {
                 return EXIT_CODE_CONFIG;
         while (strcmp(word, "no-hello") == 0 && !stop)
                 (void) usleep(10000);
+        take_sandbox(path);
         say_hello(argv[2]);
         handover = take_handover();
         if (!handover || asprintf(&out, "%s.handover", path) < 0 || json_dump_file(handover, out, 0) < 0)

@@ -71,7 +71,7 @@ Test(worker_start, what_is_missing_or_wrong_is_refused) {
         static const struct {
                 const char *key, *value; /* JSON; NULL: removed */
         } cases[] = {
-                { "protocol", "2" },
+                { "protocol", "1" },
                 { "protocol", NULL },
                 { "settings", NULL },
                 { "settings", "{\"family\":\"market\",\"values\":{}}" },
@@ -196,6 +196,56 @@ static void take_nothing(void) {
         (void) close(open_handover());
         if (worker_start_from_supervisor(&options, &(WorkerHello){ 0 }, &s, &e) >= 0)
                 _exit(1);
+}
+
+static void send_text(int fd, const char *text) {
+        cr_assert_eq(send(fd, text, strlen(text), 0), (ssize_t) strlen(text));
+}
+
+static void take_confinement(void) {
+        _cleanup_(worker_confinement_done) WorkerConfinement c = { 0 };
+        Error e = ERROR_INIT;
+        int fd = open_handover();
+
+        send_text(fd, "{\"protocol\":2,\"sandbox\":\"required\",\"open_files\":99,\"read_paths\":[\"/a\",\"/b\"],"
+                      "\"write_paths\":[\"/c\"]}");
+        if (worker_confinement_receive(&c, &e) < 0)
+                _exit(1);
+        if (!str_eq(c.sandbox, "required") || c.open_files != 99 || !str_eq(c.read_paths[1], "/b") || c.read_paths[2] ||
+            !str_eq(c.write_paths[0], "/c") || c.write_paths[1])
+                _exit(2);
+}
+
+static void take_bad_confinement(void) {
+        static const char *const packets[] = {
+                "{\"protocol\":1,\"sandbox\":\"auto\",\"open_files\":9,\"read_paths\":[],\"write_paths\":[]}",
+                "{\"protocol\":2,\"sandbox\":\"maybe\",\"open_files\":9,\"read_paths\":[],\"write_paths\":[]}",
+                "{\"protocol\":2,\"sandbox\":\"auto\",\"open_files\":0,\"read_paths\":[],\"write_paths\":[]}",
+                "{\"protocol\":2,\"sandbox\":\"auto\",\"open_files\":9,\"read_paths\":[3],\"write_paths\":[]}",
+                "{\"protocol\":2,\"sandbox\":\"auto\",\"open_files\":9",
+        };
+        int fd = open_handover();
+
+        for (size_t i = 0; i < ELEMENTSOF(packets); i++) {
+                WorkerConfinement c = { 0 };
+                Error e = ERROR_INIT;
+
+                send_text(fd, packets[i]);
+                if (worker_confinement_receive(&c, &e) >= 0 || c.sandbox || e.kind != ERROR_NEVER)
+                        _exit((int) i + 1);
+                error_done(&e);
+        }
+        (void) close(fd);
+        if (worker_confinement_receive(&(WorkerConfinement){ 0 }, NULL) >= 0)
+                _exit(50);
+}
+
+Test(worker_start, learns_of_its_sandbox) {
+        in_child(take_confinement);
+}
+
+Test(worker_start, refuses_a_sandbox_it_does_not_understand) {
+        in_child(take_bad_confinement);
 }
 
 Test(worker_start, takes_the_memory_file) {
