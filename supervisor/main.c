@@ -24,7 +24,8 @@ static int verb_version(int argc _unused_, char **argv _unused_) {
 
 static const Verb verbs[] = {
         { "config", verb_config, "settings: check, show: [--conf DIR] [--env-dir DIR] [--json]" },
-        { "dev", verb_dev, "everything on private servers: [--state DIR] [--scale N] [--keep] [--no-sample]" },
+        { "dev", verb_dev,
+          "everything on private servers: [--state DIR] [--preset P] [--scale N] [--keep] [--no-sample]" },
         { "help", verb_help, "this text" },
         { "list", verb_list, "each task and where its settings came from: [--json]" },
         { "migrate", verb_migrate, "make or update the database" },

@@ -1,3 +1,9 @@
--- Everything the sample fills, and whatever refers to it.
-TRUNCATE asset_positions, assets, blocks, fills, liquidity_tiers, markets, oracle_prices, perpetual_markets,
-         perpetual_positions, subaccounts, tendermint_events, wallets CASCADE
+-- Empties every table but the bookkeeping of migrations.
+DO $$
+BEGIN
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ')
+               FROM pg_tables
+              WHERE schemaname = current_schema()
+                AND tablename NOT IN ('knex_migrations', 'knex_migrations_lock', 'roundtable_migrations'));
+END
+$$

@@ -1,7 +1,7 @@
--- $3 trades over the 25 hours before $1, a taker's and a maker's fill each, oldest first. Low market ids trade most (the
+-- $3 trades over the 25 hours before $1, a taker's and a maker's fill each. Low market ids trade most (the
 -- square of a uniform number picks the market), and one trade in 33 is of a kind that statistics leave out. $2 seed, $4
 -- markets, $5 subaccounts.
-WITH trade AS MATERIALIZED (
+WITH trade AS (
     SELECT k, 18000 * (k - 1) / $3::bigint AS block,
            floor($4::float8 * pow((h & 1048575) / 1048576.0::float8, 2))::bigint AS market,
            ((h >> 20) & 1048575) / 1048576.0::float8 AS a, ((h >> 40) & 1048575) / 1048576.0::float8 AS b,
@@ -32,4 +32,3 @@ SELECT md5('fill ' || k || liquidity)::uuid,
        round(price * size * CASE WHEN taker THEN 0.0005 ELSE -0.00011 END, 6)::text
   FROM priced
  CROSS JOIN (VALUES ('TAKER', true), ('MAKER', false)) AS l (liquidity, taker)
- ORDER BY k

@@ -1,11 +1,12 @@
--- Five positions for each of $3 subaccounts in different markets of $4; four of five are open. $1 now, $2 seed.
+-- $3 positions, the k-th of each of $4 subaccounts in turn and in different markets of $5; four of five are open. $1 now,
+-- $2 seed.
 WITH chosen AS (
     SELECT n, i, hashint8extended(n * 5 + i, $2::bigint) AS h,
-           (abs(hashint8extended(n, $2::bigint) % $4::bigint) + i * greatest($4::bigint / 5, 1)) % $4::bigint AS market
-      FROM generate_series(0::bigint, $3::bigint - 1) AS n
-     CROSS JOIN generate_series(0, least(5, $4::bigint) - 1) AS i
+           (abs(hashint8extended(n, $2::bigint) % $5::bigint) + i * greatest($5::bigint / 5, 1)) % $5::bigint AS market
+      FROM generate_series(0::bigint, least($3::bigint, $4::bigint * least(5, $5::bigint)) - 1) AS k
+     CROSS JOIN LATERAL (SELECT k % $4::bigint AS n, k / $4::bigint AS i) AS x
 ), sized AS (
-    SELECT c.*, p.id AS perpetual, m."oraclePrice" AS price, h & 1 = 0 AS long, abs(h % 5) > 0 AS open,
+    SELECT c.*, p.id AS perpetual, m."oraclePrice" AS price, h & 1 = 0 AS long, (n + i) % 5 > 0 AS open,
            10000000 + ((h >> 8) & 16383) AS height,
            round((20000 * pow(((h >> 24) & 65535) / 65536.0::float8, 4) / m."oraclePrice"::float8)::numeric
                  + pow(10::numeric, p."atomicResolution" + 6), greatest(-p."atomicResolution" - 6, 0)) AS size

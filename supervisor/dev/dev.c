@@ -19,9 +19,12 @@
 #define MAX_STATE_LENGTH 75
 
 static int usage(FILE *f, int status) {
-        fprintf(f, "usage: roundtable dev [--state DIR] [--scale N|small] [--keep] [--no-sample]\n"
+        fprintf(f, "usage: roundtable dev [--state DIR] [--preset default|mainnet] [--scale N|small] [--keep] "
+                   "[--no-sample]\n"
                    "  --state DIR   where servers keep their data (default /var/tmp/roundtable-dev-UID)\n"
-                   "  --scale N     1: 50 markets, 1,000 subaccounts, 200,000 fills; used when the data is made\n"
+                   "  --preset P    default: 50 markets, 1,000 subaccounts, 200,000 fills; mainnet: 250, 65,000, "
+                   "2,000,000\n"
+                   "  --scale N     times the preset's accounts and fills; both are used when the data is made\n"
                    "  --keep        keep the data of the last start even if it is old\n"
                    "  --no-sample   no sample data and no feed\n");
         return status;
@@ -30,9 +33,13 @@ static int usage(FILE *f, int status) {
 /* 0, or an exit code + 1. */
 static int parse_options(Dev *d, int argc, char **argv) {
         static const struct option options[] = {
-                { "state", required_argument, NULL, 's' }, { "scale", required_argument, NULL, 'n' },
-                { "keep", no_argument, NULL, 'k' },        { "no-sample", no_argument, NULL, 'o' },
-                { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 },
+                { "state", required_argument, NULL, 's' },
+                { "scale", required_argument, NULL, 'n' },
+                { "keep", no_argument, NULL, 'k' },
+                { "no-sample", no_argument, NULL, 'o' },
+                { "help", no_argument, NULL, 'h' },
+                { "preset", required_argument, NULL, 'p' },
+                { NULL, 0, NULL, 0 },
         };
         char absolute[PATH_MAX];
         int c;
@@ -46,6 +53,9 @@ static int parse_options(Dev *d, int argc, char **argv) {
                         break;
                 case 'n':
                         d->scale = optarg;
+                        break;
+                case 'p':
+                        d->preset = optarg;
                         break;
                 case 'k':
                         d->keep = true;
@@ -156,7 +166,8 @@ static int prepare_data(Dev *d, Error *reterr) {
         printf("dev: making sample data\n");
         (void) fflush(stdout);
         r = dev_run(d, "roundtable-admin sample",
-                    (const char *const[]){ admin, "sample", "--conf", d->conf, "--scale", d->scale, "--replace", NULL },
+                    (const char *const[]){ admin, "sample", "--conf", d->conf, "--preset", d->preset, "--scale",
+                                           d->scale, "--replace", NULL },
                     reterr);
         if (r < 0)
                 return r;
@@ -235,7 +246,7 @@ int verb_dev(int argc, char **argv) {
                 [DEV_FEED] = { "feed", 0, SIGTERM, 5 },
                 [DEV_SUPERVISOR] = { "supervisor", 0, SIGTERM, 40 },
         };
-        Dev d = { .scale = "1", .sample = true, .signals = -EBADF };
+        Dev d = { .preset = "default", .scale = "1", .sample = true, .signals = -EBADF };
         _cleanup_error_ Error e = ERROR_INIT;
         _cleanup_close_ int lock = -EBADF;
         int r;

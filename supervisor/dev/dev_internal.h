@@ -17,7 +17,7 @@ enum { DEV_POSTGRES, DEV_REDIS, DEV_KAFKA, DEV_FEED, DEV_SUPERVISOR, DEV_PROCESS
 typedef struct Dev {
         char state[PATH_MAX], run[PATH_MAX], conf[PATH_MAX];
         char user[64];
-        const char *scale;
+        const char *preset, *scale;
         bool keep, sample;
         int signals; /* signalfd: INT, TERM, HUP, CHLD */
         bool interrupted;

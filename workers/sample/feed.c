@@ -1,5 +1,5 @@
-/* `roundtable-admin feed`: keeps a sampled database alive at a modest rate: a block, prices and fills each step,
- * funding samples now and then, which start anew with each hour. Outages are said once and waited out. */
+/* `roundtable-admin feed`: keeps sample data alive at a modest rate, a step of every family each interval. Outages are
+ * said once and waited out. */
 
 #include <getopt.h>
 #include <poll.h>
@@ -8,71 +8,27 @@
 #include <sys/signalfd.h>
 
 #include "common/clock.h"
-#include "sql/statements.h"
 #include "workers/sample/sample.h"
 #include "workers/sample/sample_internal.h"
 #include "workers/worker_protocol.h"
 
-#define HOUR (3600 * USEC_PER_SEC)
-
 typedef struct Feed {
         const Settings *settings;
         SampleContext context;
-        uint64_t interval_usec, hour, step;
-        const char *fills;
+        uint64_t interval_usec, step;
         bool away; /* an outage was reported and is not over */
 } Feed;
 
-static int add_funding(RedisPipeline *p, const char *ticker, bool new_hour) {
-        _cleanup_free_ char *key = str_printf("v4/nextFunding/%s", ticker);
-        char sample[32];
-
-        if (!key)
-                return -ENOMEM;
-        if (new_hour && redis_pipeline_addv(p, "DEL", key, NULL) < 0)
-                return -ENOMEM;
-        (void) snprintf(sample, sizeof(sample), "%de-9", ((int) (random_u64() % 201) - 100) * 125);
-        return redis_pipeline_addv(p, "RPUSH", key, sample, NULL);
-}
-
-/* Every step another tenth of the markets gets a sample; all of them at a full hour. */
-static int feed_funding(Feed *f, Error *reterr) {
-        _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
-        _cleanup_pg_result_ PGresult *markets = NULL;
-        uint64_t hour = clock_realtime_usec() / HOUR;
-        bool new_hour = f->hour != 0 && hour != f->hour;
-        int r;
-
-        r = sample_query(&f->context, &sql_sample_read_feed_markets, 0, NULL, &markets, reterr);
-        if (r < 0)
-                return r;
-        r = redis_pipeline_new(&p);
-        for (int i = 0; r >= 0 && i < PQntuples(markets); i++)
-                if (new_hour || (uint64_t) i % 10 == f->step % 10)
-                        r = add_funding(p, PQgetvalue(markets, i, 0), new_hour);
-        if (r < 0)
-                return error_set(reterr, ERROR_RETRY, r, "out of memory for funding samples");
-        if (redis_pipeline_count(p) > 0) {
-                r = redis_execute(f->context.redis, "feed_funding", p, f->context.token, reterr);
-                for (size_t i = 0; r >= 0 && i < redis_pipeline_count(p); i++)
-                        r = redis_reply_check(redis_pipeline_reply(p, i), REDIS_REPLY_INTEGER, "RPUSH", reterr);
-        }
-        if (r >= 0)
-                f->hour = hour;
-        return r;
-}
-
 static int feed_step(Feed *f, Error *reterr) {
-        const char *params[] = { f->fills };
-        int r;
+        int r = 0;
 
-        if (!f->context.postgres) {
+        f->context.now_usec = clock_realtime_usec();
+        if (!f->context.postgres)
                 r = sample_connect(f->settings, "roundtable/admin/feed", &f->context, reterr);
-                if (r < 0)
-                        return r;
-        }
-        r = sample_query(&f->context, &sql_sample_feed_tick, ELEMENTSOF(params), params, NULL, reterr);
-        return r < 0 ? r : feed_funding(f, reterr);
+        for (const SampleFamily *const *s = sample_families; r >= 0 && *s; s++)
+                if ((*s)->feed)
+                        r = (*s)->feed(&f->context, f->step, reterr);
+        return r;
 }
 
 static void feed_once(Feed *f) {
@@ -121,7 +77,7 @@ int feed_run(int argc, char **argv) {
                 { NULL, 0, NULL, 0 },
         };
         _cleanup_settings_ Settings *settings = NULL;
-        Feed f = { .interval_usec = USEC_PER_SEC, .fills = "20" };
+        Feed f = { .interval_usec = USEC_PER_SEC };
         const char *conf_dir = NULL;
         long interval = 1000, fills = 20;
         int c, r;
@@ -139,7 +95,6 @@ int feed_run(int argc, char **argv) {
                         break;
                 case 'f':
                         fills = strtol(optarg, &end, 10);
-                        f.fills = optarg;
                         break;
                 default:
                         return EXIT_CODE_USAGE;
@@ -156,6 +111,7 @@ int feed_run(int argc, char **argv) {
         if (r < 0)
                 return r == -EBADMSG ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED;
         f.settings = settings;
+        (void) snprintf(f.context.trades_text, sizeof(f.context.trades_text), "%ld", fills);
         r = feed_loop(&f);
         sample_context_done(&f.context);
         if (r < 0)

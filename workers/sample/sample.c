@@ -12,35 +12,59 @@
 #include "workers/sample/sample_internal.h"
 #include "workers/worker_protocol.h"
 
-/* These run inside the transaction. Another family's data is another row. */
-static const SamplePart sample_parts[] = {
-        { "markets", sample_market_listing },
-        { "history", sample_market_history },
+#define SAMPLE(family) extern const SampleFamily sample_##family;
+#include "workers/sample/families.def"
+#undef SAMPLE
+
+const SampleFamily *const sample_families[] = {
+#define SAMPLE(family) &sample_##family,
+#include "workers/sample/families.def"
+#undef SAMPLE
+        NULL,
 };
-/* Redis has no part in the transaction; these run behind its commit and may be repeated. */
-static const SamplePart sample_redis_parts[] = {
-        { "funding samples", sample_market_funding },
+
+/* What scale 1 is. A fifth of the positions is closed, and a trade is two fills. */
+static const struct SamplePreset {
+        const char *name;
+        size_t markets, subaccounts, positions, trades;
+} presets[] = {
+        { "default", 50, 1000, 5000, 100000 },
+        /* the size of the exchange this is made for: 100,000 open positions, 2,000,000 fills in 25 hours */
+        { "mainnet", 250, 65000, 125000, 1000000 },
 };
 
 typedef struct SampleOptions {
         const char *conf_dir;
+        const struct SamplePreset *preset;
         double scale;
-        long markets;
+        long markets; /* 0: the preset's */
         uint64_t seed;
         bool replace;
 } SampleOptions;
 
 static int usage(void) {
         fprintf(stderr,
-                "usage: sample [--conf DIR] [--scale 0.01..1000] [--markets 1..10000] [--seed N] [--replace]\n");
+                "usage: sample [--conf DIR] [--preset default|mainnet] [--scale 0.01..1000] [--markets 1..10000] "
+                "[--seed N] [--replace]\n");
         return EXIT_CODE_USAGE;
+}
+
+static const struct SamplePreset *find_preset(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(presets); i++)
+                if (str_eq(presets[i].name, name))
+                        return presets + i;
+        return NULL;
 }
 
 static int parse_options(int argc, char **argv, SampleOptions *o) {
         static const struct option options[] = {
-                { "conf", required_argument, NULL, 'c' },    { "scale", required_argument, NULL, 's' },
-                { "markets", required_argument, NULL, 'm' }, { "seed", required_argument, NULL, 'e' },
-                { "replace", no_argument, NULL, 'r' },       { NULL, 0, NULL, 0 },
+                { "conf", required_argument, NULL, 'c' },
+                { "preset", required_argument, NULL, 'p' },
+                { "scale", required_argument, NULL, 's' },
+                { "markets", required_argument, NULL, 'm' },
+                { "seed", required_argument, NULL, 'e' },
+                { "replace", no_argument, NULL, 'r' },
+                { NULL, 0, NULL, 0 },
         };
         char *end = NULL;
         int c;
@@ -51,6 +75,9 @@ static int parse_options(int argc, char **argv, SampleOptions *o) {
                 switch (c) {
                 case 'c':
                         o->conf_dir = optarg;
+                        break;
+                case 'p':
+                        o->preset = find_preset(optarg);
                         break;
                 case 's':
                         o->scale = str_eq(optarg, "small") ? 0.02 : strtod(optarg, &end);
@@ -70,22 +97,28 @@ static int parse_options(int argc, char **argv, SampleOptions *o) {
                 if (end && (end == optarg || *end))
                         return -EINVAL;
         }
-        if (optind != argc || !isfinite(o->scale) || o->scale < 0.01 || o->scale > 1000 || o->markets < 1 ||
-            o->markets > 10000)
+        if (optind != argc || !o->preset || !isfinite(o->scale) || o->scale < 0.01 || o->scale > 1000 ||
+            o->markets < 0 || o->markets > 10000)
                 return -EINVAL;
         return 0;
 }
 
+static size_t scaled(size_t n, double scale) {
+        return (size_t) llround((double) n * scale);
+}
+
 static void set_size(SampleContext *s, const SampleOptions *o) {
-        s->n_markets = (size_t) o->markets;
-        s->n_subaccounts = (size_t) lround(1000 * o->scale);
-        s->n_trades = (size_t) lround(100000 * o->scale);
+        s->n_markets = o->markets > 0 ? (size_t) o->markets : o->preset->markets;
+        s->n_subaccounts = scaled(o->preset->subaccounts, o->scale);
+        s->n_positions = scaled(o->preset->positions, o->scale);
+        s->n_trades = scaled(o->preset->trades, o->scale);
         s->seed = o->seed >> 1; /* bigint has no sign to spare */
         s->now_usec = clock_realtime_usec();
         (void) format_iso_msec(s->now_usec, s->now);
         (void) snprintf(s->seed_text, sizeof(s->seed_text), "%llu", (unsigned long long) s->seed);
         (void) snprintf(s->markets_text, sizeof(s->markets_text), "%zu", s->n_markets);
         (void) snprintf(s->subaccounts_text, sizeof(s->subaccounts_text), "%zu", s->n_subaccounts);
+        (void) snprintf(s->positions_text, sizeof(s->positions_text), "%zu", s->n_positions);
         (void) snprintf(s->trades_text, sizeof(s->trades_text), "%zu", s->n_trades);
 }
 
@@ -106,20 +139,42 @@ static int make_room(SampleContext *s, bool replace, Error *reterr) {
         return r;
 }
 
-static int fill_parts(SampleContext *s, const SamplePart *parts, size_t n, Error *reterr) {
-        for (size_t i = 0; i < n; i++) {
+static void print_time(const char *family, const char *part, uint64_t start) {
+        char took[64];
+
+        printf("  %-12s %-18s %s\n", family, part, format_duration(clock_monotonic_usec() - start, took, sizeof(took)));
+}
+
+static int fill_parts(SampleContext *s, const char *family, const SamplePart *parts, Error *reterr) {
+        for (const SamplePart *p = parts; p && p->name; p++) {
                 uint64_t start = clock_monotonic_usec();
-                char took[64];
-                int r = parts[i].fill(s, reterr);
+                int r = p->fill(s, reterr);
 
                 if (r < 0) {
-                        error_prefix(reterr, "%s", parts[i].name);
+                        error_prefix(reterr, "%s, %s", family, p->name);
                         return r;
                 }
-                printf("  %-16s %s\n", parts[i].name,
-                       format_duration(clock_monotonic_usec() - start, took, sizeof(took)));
+                print_time(family, p->name, start);
         }
         return 0;
+}
+
+/* All families' rows, without indexes until the end. */
+static int fill_tables(SampleContext *s, Error *reterr) {
+        _cleanup_free_ char *indexes = NULL;
+        uint64_t start;
+        int r;
+
+        r = sample_indexes_drop(s, &indexes, reterr);
+        for (const SampleFamily *const *f = sample_families; r >= 0 && *f; f++)
+                r = fill_parts(s, (*f)->name, (*f)->parts, reterr);
+        if (r < 0 || !indexes)
+                return r;
+        start = clock_monotonic_usec();
+        r = pg_script(s->postgres, "create_indexes", indexes, s->token, reterr);
+        if (r >= 0)
+                print_time("all", "indexes", start);
+        return r;
 }
 
 static int fill(SampleContext *s, bool replace, Error *reterr) {
@@ -132,22 +187,25 @@ static int fill(SampleContext *s, bool replace, Error *reterr) {
         if (r >= 0)
                 r = make_room(s, replace, reterr);
         if (r >= 0)
-                r = fill_parts(s, sample_parts, ELEMENTSOF(sample_parts), reterr);
+                r = fill_tables(s, reterr);
         if (r >= 0)
                 r = pg_commit(s->postgres, s->token, reterr);
         if (r < 0) {
                 pg_rollback(s->postgres);
                 return r;
         }
-        r = fill_parts(s, sample_redis_parts, ELEMENTSOF(sample_redis_parts), reterr);
-        if (r < 0)
-                return r;
+        /* these have no part in the transaction */
+        for (const SampleFamily *const *f = sample_families; *f; f++) {
+                r = fill_parts(s, (*f)->name, (*f)->outside_parts, reterr);
+                if (r < 0)
+                        return r;
+        }
         /* the planner must know the new sizes before the first task runs */
         return sample_query(s, &sql_sample_analyze, 0, NULL, NULL, reterr);
 }
 
 int sample_run(int argc, char **argv) {
-        SampleOptions options = { .scale = 1, .markets = 50, .seed = 20260305 };
+        SampleOptions options = { .preset = presets, .scale = 1, .seed = 20260305 };
         _cleanup_(sample_context_done) SampleContext s = { 0 };
         _cleanup_settings_ Settings *settings = NULL;
         _cleanup_error_ Error e = ERROR_INIT;

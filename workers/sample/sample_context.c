@@ -44,3 +44,22 @@ int sample_query(SampleContext *s, const SqlStatement *statement, size_t n_param
                  PGresult **ret, Error *reterr) {
         return pg_query(s->postgres, statement, n_params, params, s->token, ret, reterr);
 }
+
+int sample_redis(SampleContext *s, const char *name, RedisPipeline *p, int type, Error *reterr) {
+        int r;
+
+        r = redis_execute(s->redis, name, p, s->token, reterr);
+        for (size_t i = 0; r >= 0 && i < redis_pipeline_count(p); i++)
+                r = redis_reply_check(redis_pipeline_reply(p, i), type, name, reterr);
+        redis_pipeline_clear(p);
+        return r;
+}
+
+/* Steele, Lea, Flood 2014. */
+uint64_t sample_random(uint64_t *state) {
+        uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
+
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+        return z ^ (z >> 31);
+}

@@ -141,7 +141,7 @@ static int append_market(MarketArrays *a, size_t i) {
         return 0;
 }
 
-int sample_market_listing(SampleContext *s, Error *reterr) {
+static int fill_listing(SampleContext *s, Error *reterr) {
         _cleanup_(market_arrays_done) MarketArrays a = { 0 };
         const char *markets[4], *perpetuals[6];
         int r;
@@ -170,7 +170,7 @@ int sample_market_listing(SampleContext *s, Error *reterr) {
         return r;
 }
 
-int sample_market_history(SampleContext *s, Error *reterr) {
+static int fill_history(SampleContext *s, Error *reterr) {
         const struct {
                 const SqlStatement *statement;
                 size_t n;
@@ -182,7 +182,9 @@ int sample_market_history(SampleContext *s, Error *reterr) {
                 { &sql_sample_fills,
                   5,
                   { s->now, s->seed_text, s->trades_text, s->markets_text, s->subaccounts_text } },
-                { &sql_sample_positions, 4, { s->now, s->seed_text, s->subaccounts_text, s->markets_text } },
+                { &sql_sample_positions,
+                  5,
+                  { s->now, s->seed_text, s->positions_text, s->subaccounts_text, s->markets_text } },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
@@ -192,15 +194,6 @@ int sample_market_history(SampleContext *s, Error *reterr) {
                         return r;
         }
         return 0;
-}
-
-/* splitmix64 (Steele, Lea, Flood 2014): the same samples for the same seed. */
-static uint64_t next_random(uint64_t *state) {
-        uint64_t z = *state += 0x9e3779b97f4a7c15ULL;
-
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-        return z ^ (z >> 31);
 }
 
 /* A sample of each minute since the full hour, as the indexer writes them: ppm per 8 hours, divided by eight. */
@@ -215,7 +208,7 @@ static int add_funding(SampleContext *s, RedisPipeline *p, size_t i, uint64_t *s
         if (!key || redis_pipeline_addv(p, "DEL", key, NULL) < 0)
                 return -ENOMEM;
         for (size_t k = 0; k < n; k++) {
-                int ppm = (int) (next_random(state) % 201) - 100;
+                int ppm = (int) (sample_random(state) % 201) - 100;
                 char text[32];
 
                 /* |ppm| / 8 in units of 10^-6 with three digits: 12500e-9 is 12.5 ppm */
@@ -226,7 +219,7 @@ static int add_funding(SampleContext *s, RedisPipeline *p, size_t i, uint64_t *s
         return 0;
 }
 
-int sample_market_funding(SampleContext *s, Error *reterr) {
+static int fill_funding(SampleContext *s, Error *reterr) {
         _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
         uint64_t state = s->seed;
         int r;
@@ -236,12 +229,31 @@ int sample_market_funding(SampleContext *s, Error *reterr) {
                 r = add_funding(s, p, i, &state);
                 if (r < 0 || ((i + 1) % 64 != 0 && i + 1 < s->n_markets))
                         continue;
-                r = redis_execute(s->redis, "sample_funding", p, s->token, reterr);
-                for (size_t k = 0; r >= 0 && k < redis_pipeline_count(p); k++)
-                        r = redis_reply_check(redis_pipeline_reply(p, k), REDIS_REPLY_INTEGER, "RPUSH", reterr);
+                r = sample_redis(s, "sample_funding", p, REDIS_REPLY_INTEGER, reterr);
                 if (r < 0)
                         return r;
-                redis_pipeline_clear(p);
         }
         return r < 0 ? error_set(reterr, ERROR_RETRY, r, "out of memory for funding samples") : 0;
 }
+
+static const char *const bulk_tables[] = { "fills",       "oracle_prices",   "perpetual_positions",
+                                           "subaccounts", "asset_positions", "wallets",
+                                           NULL };
+static const SamplePart parts[] = {
+        { "listing", fill_listing },
+        { "history", fill_history },
+        { NULL, NULL },
+};
+static const SamplePart outside_parts[] = {
+        { "funding samples", fill_funding },
+        { NULL, NULL },
+};
+
+extern const SampleFamily sample_market;
+const SampleFamily sample_market = {
+        .name = "market",
+        .bulk_tables = bulk_tables,
+        .parts = parts,
+        .outside_parts = outside_parts,
+        .feed = feed_market,
+};

@@ -1,0 +1,90 @@
+"""Sample data: whole or not at all, the same for the same seed, and the schema is afterwards what it was."""
+import subprocess
+
+import pytest
+
+import harness
+
+
+@pytest.fixture(scope='session')
+def migrated(build, postgres):
+    name = postgres.create_database('sample_template')
+    with harness.Deployment(build, postgres, name) as d:
+        assert d.run('roundtable-admin', 'migrate', '--conf', d.conf).returncode == 0
+    return name
+
+
+@pytest.fixture
+def sample(build, postgres, migrated, redis, redis_server):
+    """sample(*arguments) on a database of its own; .sql(text) and .schema() look at it."""
+    class Sample:
+        def __call__(self, *arguments):
+            return self.deployment.run('roundtable-admin', 'sample', '--conf', self.deployment.conf, *arguments)
+
+        def sql(self, text):
+            return postgres.execute(text, database=self.database)
+
+        def schema(self):
+            dump = subprocess.run(['pg_dump', '-s', '-h', postgres.host, '-p', str(postgres.port), '-U', postgres.user,
+                                   self.database], capture_output=True, text=True, check=True).stdout
+            # psql's \\restrict has a new key each time
+            return [line for line in dump.splitlines() if 'restrict ' not in line]
+
+    s = Sample()
+    s.database = postgres.create_database('sample_test', template=migrated)
+    s.redis = redis
+    with harness.Deployment(build, postgres, s.database, redis_server) as s.deployment:
+        yield s
+    postgres.execute(f'DROP DATABASE "{s.database}" WITH (FORCE)')
+
+
+CONTENTS = '''SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM (SELECT "subaccountId", side, price, size, fee FROM fills
+              UNION ALL SELECT "subaccountId", status, "entryPrice", size, "perpetualId"::text FROM perpetual_positions) AS t'''
+
+
+def test_the_same_seed_makes_the_same_rows_and_leaves_the_schema_alone(sample):
+    schema = sample.schema()
+    done = sample('--scale', '0.02', '--seed', '7')
+    assert done.returncode == 0, done.stderr
+    assert sample.sql('SELECT count(*) FROM fills') == [(4000,)]
+    assert sample.sql("SELECT count(*) FROM perpetual_positions WHERE status = 'OPEN'") == [(80,)]
+    first = sample.sql(CONTENTS)
+    assert sample('--scale', '0.02', '--seed', '7', '--replace').returncode == 0
+    assert sample.sql(CONTENTS) == first
+    assert sample('--scale', '0.02', '--seed', '8', '--replace').returncode == 0
+    assert sample.sql(CONTENTS) != first
+    assert sample.schema() == schema
+    for table in ('fills', 'perpetual_positions'):  # the checks that were left out would have passed
+        for name, reference in sample.sql("SELECT conname, conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' "
+                                          f"AND conrelid = '{table}'::regclass"):
+            definition = sample.sql(f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{name}'")[0][0]
+            sample.sql(f'ALTER TABLE {reference} ADD CONSTRAINT again {definition}')
+            sample.sql(f'ALTER TABLE {reference} DROP CONSTRAINT again')
+
+
+def test_presets_set_the_sizes(sample):
+    done = sample('--preset', 'mainnet', '--scale', '0.01')
+    assert done.returncode == 0, done.stderr
+    assert sample.sql('SELECT count(*) FROM perpetual_markets') == [(250,)]
+    assert sample.sql('SELECT count(*) FROM subaccounts') == [(650,)]
+    assert sample.sql('SELECT count(*) FROM fills') == [(20000,)]
+    assert sample.sql("SELECT count(*) FROM perpetual_positions WHERE status = 'OPEN'") == [(1000,)]
+    assert sample('--preset', 'nonsense').returncode == 2
+
+
+def test_other_data_is_not_mixed_with(sample):
+    assert sample('--scale', '0.01').returncode == 0
+    before = sample.sql(CONTENTS)
+    done = sample('--scale', '0.01', '--seed', '9')
+    assert done.returncode == 1 and 'not empty' in done.stderr and '--replace' in done.stderr
+    assert sample.sql(CONTENTS) == before
+
+
+def test_a_failure_leaves_nothing(sample):
+    # an index that cannot be built again: the last step of the transaction
+    sample.sql('CREATE UNIQUE INDEX one_fill_a_market ON fills ("clobPairId")')
+    schema = sample.schema()
+    done = sample('--scale', '0.01')
+    assert done.returncode == 1 and 'one_fill_a_market' in done.stderr
+    assert sample.sql('SELECT count(*) FROM fills') == [(0,)] and sample.sql('SELECT count(*) FROM markets') == [(0,)]
+    assert sample.schema() == schema
