@@ -40,6 +40,11 @@ bool task_is_dry_run(const TaskContext *ctx);
 uint64_t task_now_usec(const TaskContext *ctx);
 CancelToken *task_cancel_token(TaskContext *ctx);
 
+/* What a run keeps between its slices (TASK_MORE), in memory alone: NULL in the first slice. free_data is called when
+ * the run has ended, also a failed one, or when other data takes the place. */
+void *task_kept(const TaskContext *ctx);
+void task_keep(TaskContext *ctx, void *data, void (*free_data)(void *));
+
 /* Records what went wrong for the `task finished` record and returns e->err (or -EIO when 0). Takes the contents. */
 int task_fail(TaskContext *ctx, Error *e);
 /* One bad item (market, account, message): reported with MESSAGE_ID TASK_ITEM at warning, at most 20 of a run in full,
@@ -47,7 +52,8 @@ int task_fail(TaskContext *ctx, Error *e);
 void task_item_failed(TaskContext *ctx, const char *item, const char *format, ...) _printf_(3, 4);
 /* Moves the deadline on by max_run and shows done/total in status, the journal and `roundtable run`'s progress bar. */
 void task_progress(TaskContext *ctx, uint64_t done, uint64_t total, const char *unit);
-/* A field of the `task finished` record: task_field_int(ctx, "markets", 50) -> MARKETS=50, "markets":50. */
+/* A field of the `task finished` record: task_field_int(ctx, "markets", 50) -> MARKETS=50, "markets":50. Summed over
+ * the slices of a run. */
 void task_field_int(TaskContext *ctx, const char *name, int64_t value);
 
 /* PostgreSQL. One primary and one replica connection per run, opened at first use. */

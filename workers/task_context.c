@@ -14,6 +14,12 @@ void task_connections_done(TaskConnections *c) {
         c->http = http_client_free(c->http);
 }
 
+void task_kept_done(TaskKept *s) {
+        if (s->data && s->free_data)
+                s->free_data(s->data);
+        *s = (TaskKept){ 0 };
+}
+
 static void start_deadline(TaskContext *ctx) {
         uint64_t now = clock_monotonic_usec();
 
@@ -32,6 +38,7 @@ int task_context_new(const TaskServices *services, const TaskOptions *options, T
         ctx->now_usec = options->now_usec;
         ctx->max_run_usec = options->max_run_usec;
         ctx->dry_run = options->dry_run;
+        ctx->kept = options->kept ? options->kept : &ctx->own_kept;
         ctx->name = strdup(options->task);
         ctx->run_id = strdup(options->run_id);
         if (!ctx->name || !ctx->run_id)
@@ -61,6 +68,7 @@ TaskContext *task_context_free(TaskContext *ctx) {
         if (!ctx)
                 return NULL;
         task_postgres_release(ctx);
+        task_kept_done(&ctx->own_kept);
         for (size_t i = 0; i < ctx->n_fields; i++)
                 free(ctx->fields[i].name);
         free(ctx->fields);
@@ -72,6 +80,8 @@ TaskContext *task_context_free(TaskContext *ctx) {
 }
 
 void task_context_next_slice(TaskContext *ctx) {
+        for (size_t i = 0; i < ctx->n_fields; i++)
+                ctx->fields[i].before = ctx->fields[i].value;
         start_deadline(ctx);
 }
 
@@ -129,6 +139,16 @@ uint64_t task_now_usec(const TaskContext *ctx) {
 
 CancelToken *task_cancel_token(TaskContext *ctx) {
         return ctx->token;
+}
+
+void *task_kept(const TaskContext *ctx) {
+        return ctx->kept->data;
+}
+
+void task_keep(TaskContext *ctx, void *data, void (*free_data)(void *)) {
+        if (data != ctx->kept->data)
+                task_kept_done(ctx->kept);
+        *ctx->kept = (TaskKept){ .data = data, .free_data = free_data };
 }
 
 int task_fail(TaskContext *ctx, Error *e) {
@@ -197,7 +217,7 @@ void task_field_int(TaskContext *ctx, const char *name, int64_t value) {
 
         for (size_t i = 0; i < ctx->n_fields; i++)
                 if (str_eq(ctx->fields[i].name, name)) {
-                        ctx->fields[i].value = value;
+                        ctx->fields[i].value = ctx->fields[i].before + value;
                         return;
                 }
         copy = strdup(name);

@@ -29,18 +29,27 @@ typedef struct TaskConnections {
 } TaskConnections;
 void task_connections_done(TaskConnections *c);
 
+/* See task_kept(). */
+typedef struct TaskKept {
+        void *data;
+        void (*free_data)(void *);
+} TaskKept;
+void task_kept_done(TaskKept *s);
+
 typedef struct TaskOptions {
         const char *task;
         const char *run_id;
         uint64_t now_usec;     /* realtime of the run's start */
         uint64_t max_run_usec; /* also statement_timeout; the deadline is now + this, moved on by task_progress() */
         bool dry_run;          /* prints to stdout */
+        TaskKept *kept;        /* of the run, where its slices have contexts of their own; NULL: in the context */
 } TaskOptions;
 
 /* A field that the task set for its record. */
 typedef struct TaskField {
         char *name;
         int64_t value;
+        int64_t before; /* of earlier slices of this context */
 } TaskField;
 
 /* Sets the token's deadline. `token` and `connections` are borrowed for the context's life. */

@@ -13,6 +13,7 @@ struct TaskContext {
         char *name, *run_id;
         uint64_t now_usec, max_run_usec;
         bool dry_run;
+        TaskKept own_kept, *kept;
 
         PgConn *postgres[2];           /* by PgServer; NULL until first used. A dry run has the primary's alone */
         uint64_t postgres_trips_at[2]; /* the connection's counter when it was borrowed */

@@ -30,6 +30,7 @@ typedef struct WorkerTask {
         int returned;     /* what the body returned; handed over by the executor */
         bool in_body;     /* between submit and return */
         RunRecord record; /* the executor's while in_body, but for run_id and started */
+        TaskKept kept;    /* of the run; the executor's while in_body */
         bool has_run, has_last;
         /* what status tells of the last run */
         char last_run_id[UUID_TEXT_SIZE];

@@ -20,6 +20,7 @@ static void run_body(ExecutorJob *job, unsigned slot) {
                 .run_id = t->record.run_id,
                 .now_usec = t->record.started_usec,
                 .max_run_usec = t->max_run_usec,
+                .kept = &t->kept,
         };
         TaskContext *ctx = NULL;
         int r;
@@ -170,6 +171,7 @@ void worker_tasks_done(Worker *w) {
                 WorkerTask *t = &w->tasks[i];
 
                 run_record_done(&t->record);
+                task_kept_done(&t->kept);
                 (void) cancel_token_free(t->token);
                 free(t->last_error);
                 free(t->paused);
@@ -246,6 +248,7 @@ static void do_end(Worker *w, WorkerTask *t, bool cancelled) {
                 return;
         }
         t->record.result = result_of(t, cancelled);
+        task_kept_done(&t->kept);
         run_record_finish(&t->record, w->metrics, t->spec->name);
         remember_last(t);
         /* what the stop of this worker cut short is due at once elsewhere, or here after a restart */

@@ -419,3 +419,50 @@ Test(task_context, a_parked_run_holds_no_connection) {
         cr_assert_eq(rows(ctx), 1);
         cr_assert_gt(task_context_round_trips(ctx), trips);
 }
+
+static unsigned freed;
+
+static void count_free(void *data) {
+        freed++;
+        free(data);
+}
+
+Test(task_context, kept_data_and_fields_outlive_a_slice) {
+        TaskKept kept = { 0 };
+        TaskOptions options = { .task = task, .run_id = "a", .max_run_usec = USEC_PER_SEC, .kept = &kept };
+        TaskContext *ctx = NULL;
+        const TaskField *fields;
+        char *data;
+        size_t n;
+
+        /* slices with contexts of their own, as in the service */
+        cr_assert_eq(task_context_new(&services, &options, &connections, token, &ctx), 0);
+        cr_assert_null(task_kept(ctx));
+        data = strdup("kept");
+        task_keep(ctx, data, count_free);
+        task_keep(ctx, data, count_free);
+        task_context_free(ctx);
+        cr_assert_eq(freed, 0);
+        cr_assert_eq(task_context_new(&services, &options, &connections, token, &ctx), 0);
+        cr_assert_str_eq(task_kept(ctx), "kept");
+        task_keep(ctx, strdup("newer"), count_free);
+        cr_assert_eq(freed, 1);
+        task_context_free(ctx);
+        task_kept_done(&kept);
+        cr_assert_eq(freed, 2);
+        cr_assert_null(kept.data);
+
+        /* slices that share one, as in the foreground */
+        ctx = context("a", false);
+        task_keep(ctx, strdup("kept"), count_free);
+        task_field_int(ctx, "rows", 5);
+        task_context_next_slice(ctx);
+        cr_assert_str_eq(task_kept(ctx), "kept");
+        task_field_int(ctx, "rows", 1);
+        task_field_int(ctx, "rows", 2);
+        fields = task_context_fields(ctx, &n);
+        cr_assert_eq(n, 1);
+        cr_assert_eq(fields[0].value, 7);
+        task_context_free(ctx);
+        cr_assert_eq(freed, 3);
+}
