@@ -48,6 +48,7 @@ void run_record_add_slice(RunRecord *r, const TaskContext *ctx) {
         r->slices++;
         r->items_failed += task_context_items_failed(ctx);
         r->round_trips += task_context_round_trips(ctx);
+        r->commands += task_context_commands(ctx);
         fields = task_context_fields(ctx, &n);
         for (size_t i = 0; i < n; i++)
                 add_field(r, &fields[i]);
@@ -88,7 +89,7 @@ static char *journal_name(const char *name) {
 }
 
 static void log_finished(const RunRecord *r, const char *task) {
-        LogField fields[7 + RUN_MAX_FIELDS] = {
+        LogField fields[8 + RUN_MAX_FIELDS] = {
                 LOG_STRING("TASK", "taskName", task),
                 LOG_STRING("RUN_ID", "runId", r->run_id),
                 LOG_INT("DURATION_USEC", "durationUsec", (int64_t) r->duration_usec),
@@ -96,12 +97,13 @@ static void log_finished(const RunRecord *r, const char *task) {
                 LOG_INT("ITEMS_FAILED", "itemsFailed", (int64_t) r->items_failed),
                 LOG_INT("SLICES", "slices", r->slices),
                 LOG_INT("ROUND_TRIPS", "roundTrips", (int64_t) r->round_trips),
+                LOG_INT("COMMANDS", "commands", (int64_t) r->commands),
         };
         char *names[RUN_MAX_FIELDS];
         char duration[64];
         _cleanup_free_ char *text = str_printf("task finished: %s %s in %s", task, run_result_to_string(r->result),
                                                format_duration(r->duration_usec, duration, sizeof duration));
-        size_t n = 7;
+        size_t n = 8;
 
         for (size_t i = 0; i < r->n_fields; i++) {
                 names[i] = journal_name(r->fields[i].name);

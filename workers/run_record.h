@@ -18,7 +18,7 @@ typedef struct RunRecord {
         uint64_t duration_usec;
         RunResult result;
         unsigned slices;
-        uint64_t items_failed, round_trips;
+        uint64_t items_failed, round_trips, commands;
         TaskField fields[RUN_MAX_FIELDS]; /* summed over the slices of a run; names are owned */
         size_t n_fields;
         Error error;

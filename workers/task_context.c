@@ -53,15 +53,18 @@ void task_context_park(TaskContext *ctx) {
         /* the outer transaction of a dry run is the run: it stays */
         if (!ctx->dry_run)
                 task_postgres_release(ctx);
-        if (ctx->connections && ctx->connections->redis)
+        if (ctx->connections && ctx->connections->redis) {
                 ctx->round_trips += redis_conn_round_trips(ctx->connections->redis) - ctx->redis_trips_at;
+                ctx->commands += redis_conn_commands(ctx->connections->redis) - ctx->redis_commands_at;
+        }
         ctx->connections = NULL;
-        ctx->redis_trips_at = 0;
+        ctx->redis_trips_at = ctx->redis_commands_at = 0;
 }
 
 void task_context_use(TaskContext *ctx, TaskConnections *connections) {
         ctx->connections = connections;
         ctx->redis_trips_at = connections->redis ? redis_conn_round_trips(connections->redis) : 0;
+        ctx->redis_commands_at = connections->redis ? redis_conn_commands(connections->redis) : 0;
 }
 
 TaskContext *task_context_free(TaskContext *ctx) {
@@ -98,12 +101,27 @@ const TaskField *task_context_fields(const TaskContext *ctx, size_t *ret_n) {
         return ctx->fields;
 }
 
-uint64_t task_context_round_trips(const TaskContext *ctx) {
-        uint64_t n = ctx->round_trips;
+/* What the borrowed connections to PostgreSQL did so far; each statement is a round trip. */
+static uint64_t postgres_trips(const TaskContext *ctx) {
+        uint64_t n = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(ctx->postgres); i++)
                 if (ctx->postgres[i])
                         n += pg_conn_round_trips(ctx->postgres[i]) - ctx->postgres_trips_at[i];
+        return n;
+}
+
+uint64_t task_context_commands(const TaskContext *ctx) {
+        uint64_t n = ctx->commands + postgres_trips(ctx);
+
+        if (ctx->connections && ctx->connections->redis)
+                n += redis_conn_commands(ctx->connections->redis) - ctx->redis_commands_at;
+        return n;
+}
+
+uint64_t task_context_round_trips(const TaskContext *ctx) {
+        uint64_t n = ctx->round_trips + postgres_trips(ctx);
+
         if (ctx->connections && ctx->connections->redis)
                 n += redis_conn_round_trips(ctx->connections->redis) - ctx->redis_trips_at;
         return n;

@@ -72,3 +72,5 @@ const Error *task_context_error(const TaskContext *ctx);
 uint64_t task_context_items_failed(const TaskContext *ctx);
 const TaskField *task_context_fields(const TaskContext *ctx, size_t *ret_n);
 uint64_t task_context_round_trips(const TaskContext *ctx);
+/* Statements of PostgreSQL and commands of Redis. */
+uint64_t task_context_commands(const TaskContext *ctx);

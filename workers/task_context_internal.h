@@ -17,9 +17,9 @@ struct TaskContext {
 
         PgConn *postgres[2];           /* by PgServer; NULL until first used. A dry run has the primary's alone */
         uint64_t postgres_trips_at[2]; /* the connection's counter when it was borrowed */
-        uint64_t redis_trips_at;
-        uint64_t round_trips; /* of connections that were given back */
-        bool in_transaction;  /* the task's own; a savepoint in a dry run */
+        uint64_t redis_trips_at, redis_commands_at;
+        uint64_t round_trips, commands; /* of connections that were given back */
+        bool in_transaction;            /* the task's own; a savepoint in a dry run */
 
         Error error;
         uint64_t items_failed;

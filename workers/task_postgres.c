@@ -16,6 +16,7 @@ static void release(TaskContext *ctx, PgServer server) {
         if (!pg_conn_is_broken(c) && pg_conn_transaction_status(c) != PQTRANS_IDLE)
                 pg_rollback(c);
         ctx->round_trips += pg_conn_round_trips(c) - ctx->postgres_trips_at[server];
+        ctx->commands += pg_conn_round_trips(c) - ctx->postgres_trips_at[server];
         pg_pool_release(ctx->services->postgres, c);
 }
 

@@ -404,12 +404,14 @@ Test(task_context, a_parked_run_holds_no_connection) {
         _context_ ctx = context("a", false);
         PgConn *c[2] = { NULL, NULL };
         _cleanup_error_ Error e = ERROR_INIT;
-        uint64_t trips;
+        uint64_t trips, commands;
 
         cr_assert_eq(sql(ctx, &insert, "1"), 0);
         trips = task_context_round_trips(ctx);
+        commands = task_context_commands(ctx);
         task_context_park(ctx);
         cr_assert_eq(task_context_round_trips(ctx), trips);
+        cr_assert_eq(task_context_commands(ctx), commands);
         /* the pool has two; both can be had */
         for (size_t i = 0; i < 2; i++)
                 cr_assert_eq(pg_pool_acquire(pool, PG_PRIMARY, "t", 0, token, &c[i], &e), 0, "%s", error_text(&e));
@@ -418,6 +420,7 @@ Test(task_context, a_parked_run_holds_no_connection) {
         task_context_use(ctx, &connections);
         cr_assert_eq(rows(ctx), 1);
         cr_assert_gt(task_context_round_trips(ctx), trips);
+        cr_assert_eq(task_context_commands(ctx), commands + 1);
 }
 
 static unsigned freed;
