@@ -1,11 +1,18 @@
 #!/usr/bin/python3
-"""The tables of README's section on speed, as Markdown: bench.py [--runs N] [--kills N] [--markets LIST] [--scales LIST]
+"""The tables of README's section on speed, as Markdown.
 
-For each size a database of sample data is made and market_updater is run by a stand-alone worker, in turn with the same
-SQL in psql on the same server. Before each of both all statistics are set to another value, so that every market is
-written. Figures are medians, of the worker's own record of the run and of psql's \\timing.
+    bench.py [--runs N] [--markets LIST] [--scales LIST] [--families LIST] [--tasks LIST] [--kills N]
+
+Each task is measured beside its floor, the same SQL in psql and the same commands in redis-cli --pipe, on the same servers
+and the same data, in turn. How a family adds its tasks is said in rows.py. Figures are medians: of the worker's own
+records (wall, round trips, commands), of its CPU time by the kernel's account, of the floor. Peak memory is the worker's
+over all runs of the row. Growth is the exponent k of wall ~ scale^k over the scales, by least squares of the logarithms.
 """
 import argparse
+import glob
+import importlib
+import json
+import math
 import os
 import re
 import statistics
@@ -13,55 +20,67 @@ import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, 'tests'))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.join(ROOT, 'tests')]
 
 import harness  # noqa: E402
 import servers  # noqa: E402
+from rows import Bench, Commands, Sql  # noqa: E402
 
-RESET = ('UPDATE perpetual_markets SET "priceChange24H" = -1, "volume24H" = -1, "trades24H" = -1, "nextFundingRate" = -1, '
-         '"openInterest" = -1')
+WARM_RUNS = 2  # plans and caches
+
+COLUMNS = ('task', 'markets', 'scale', 'wall ms', 'floor ms', 'ratio', 'round trips', 'commands', 'client CPU ms',
+           'peak MiB', 'growth')
 
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def statement(name):
-    """A statement of sql/market without its comments."""
-    with open(os.path.join(ROOT, 'sql', 'market', name)) as f:
-        return ''.join(line for line in f if not line.startswith('--')).strip()
+def checked(done):
+    if done.returncode != 0:
+        raise servers.ServerError(f'{done.args}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}')
+    return done
 
 
-def bind(text, *values):
-    """The statement with its parameters as literals: psql of PostgreSQL 15 cannot bind."""
-    return re.sub(r'\$(\d)', lambda m: "'" + values[int(m.group(1)) - 1] + "'", text)
+def families(wanted):
+    """(name, rows) of every module that declares some."""
+    for path in sorted(glob.glob(os.path.join(HERE, '*.py'))):
+        name = os.path.splitext(os.path.basename(path))[0]
+        if name in ('bench', 'rows', 'costs') or (wanted and name not in wanted):
+            continue
+        yield name, importlib.import_module(name).ROWS
 
 
-def array(values):
-    return '{' + ','.join(str(v) for v in values) + '}'
-
-
-def psql_script(connection):
-    """What a run asks of PostgreSQL, with the values of the run before."""
-    with connection.cursor() as cursor:
-        cursor.execute('SELECT id, "clobPairId", "marketId", "priceChange24H", "volume24H", "trades24H", "nextFundingRate", '
-                       '"openInterest" FROM perpetual_markets ORDER BY id')
-        ids, pairs, markets, *columns = [array(c) for c in zip(*cursor.fetchall())]
-        cursor.execute('SELECT now()::text')
-        now = cursor.fetchone()[0]
-    return '\n'.join(['\\timing on', statement('read_markets.sql') + ';',
-                      bind(statement('read_statistics.sql'), ids, pairs, markets, now) + ';', 'BEGIN;',
-                      bind(statement('update_markets.sql'), ids, *columns) + ';', 'COMMIT;'])
-
-
-def run_psql(postgres, database, script):
+def psql_msec(bench, text):
     """Milliseconds of all statements of the script."""
-    done = subprocess.run(['psql', '-X', '-h', postgres.host, '-p', str(postgres.port), '-U', postgres.user, '-d', database,
-                           '-v', 'ON_ERROR_STOP=1'], input=script, capture_output=True, text=True, check=True)
-    times = re.findall(r'^Time: ([0-9.]+) ms', done.stdout, re.M)
-    assert len(times) == 5, done.stdout[-500:]
-    return sum(map(float, times))
+    argv = ['psql', '-X', '-h', bench.postgres.host, '-p', str(bench.postgres.port), '-U', bench.postgres.user,
+            '-d', bench.database, '-v', 'ON_ERROR_STOP=1']
+    done = checked(subprocess.run(argv, input='\\timing on\n' + text, capture_output=True, text=True))
+    return sum(map(float, re.findall(r'^Time: ([0-9.]+) ms', done.stdout, re.M)))
+
+
+def pipe_msec(bench, commands):
+    """Milliseconds of one redis-cli --pipe, its start included."""
+    start = time.monotonic()
+    done = subprocess.run(['redis-cli', '-s', bench.redis_server.socket, '--pipe'], input=commands.data,
+                          capture_output=True)
+    took = (time.monotonic() - start) * 1000
+    # an EXEC and its queued commands are a reply each
+    if done.returncode != 0 or f'errors: 0, replies: {commands.n}'.encode() not in done.stdout:
+        raise servers.ServerError(f'redis-cli --pipe: {done.returncode} {done.stdout} {done.stderr}')
+    return took
+
+
+def floor_msec(bench, steps):
+    total = 0
+    for step in steps:
+        if isinstance(step, Sql):
+            total += psql_msec(bench, step.text)
+        else:
+            total += max(pipe_msec(bench, step) - pipe_msec(bench, Commands([['PING']])), 0.01)
+    return total
 
 
 def cpu_nsec(pid):
@@ -84,47 +103,82 @@ def finished(worker):
     return [r for r in worker.records() if 'roundTrips' in r]
 
 
-def run_worker(worker):
+def run_task(worker, task):
     """One run: its `task finished` record, and the CPU time the worker spent on it."""
     known, cpu = len(finished(worker)), cpu_nsec(worker.pid)
-    reply = worker.control('trigger', task='market_updater', force=True)
+    reply = worker.control('trigger', task=task, force=True)
     assert reply.get('ok'), reply
     worker.wait_for(lambda: len(finished(worker)) > known, 'the end of the run')
     record = finished(worker)[-1]
-    assert record['result'] == 'ok', record
+    assert record['result'] == 'ok' and record['itemsFailed'] == 0, record
     return record, cpu_nsec(worker.pid) - cpu
 
 
-def bench_size(build, postgres, redis, kafka, template, markets, scale, runs):
-    database = postgres.create_database(f'bench_{markets}_{scale}', template=template)
-    redis.client().flushall()
-    with harness.Deployment(build, postgres, database, redis, kafka) as d:
-        connection = postgres.connect(database)
-        d.settings('market', tasks={'market_updater': {'interval': '1 d'}})
-        say(f'sample of {markets} markets at scale {scale} ...')
-        done = d.run('roundtable-admin', 'sample', '--conf', d.conf, '--markets', str(markets), '--scale', str(scale),
-                     timeout=900)
-        assert done.returncode == 0, done.stderr
-        cursor = connection.cursor()
-        cursor.execute('VACUUM ANALYZE')
-        worker = d.worker('market')
+def measure(bench, family, row, runs):
+    """The figures of one row at one size, in the order of COLUMNS from `wall ms` to `peak MiB`."""
+    listed = json.loads(checked(bench.deployment.run('roundtable', 'list', '--json', '--conf', bench.deployment.conf)).stdout)
+    tasks = {t['task']: {'enabled': False} for t in listed if t['family'] == family}
+    tasks[row.task] = dict(row.settings, enabled=True, interval='1 d')
+    bench.deployment.settings(family, tasks=tasks)
+    row.prepare(bench)
+    row.reset(bench)
+    worker = bench.deployment.worker(family)
+    try:
         worker.wait_for(lambda: finished(worker), 'the first run')
-        script = psql_script(connection)
+        floor = row.floor(bench)
         samples = []
-        for i in range(runs + 2):
-            cursor.execute(RESET)
-            record, cpu = run_worker(worker)
-            assert record['changed_markets'] == markets, record
-            cursor.execute(RESET)
-            floor = run_psql(postgres, database, script)
-            if i >= 2:  # plans and caches are warm
-                samples.append((record['durationUsec'] / 1000, floor, record['roundTrips'], cpu / 1e6))
-        wall, floor, trips, cpu = (statistics.median(column) for column in zip(*samples))
-        row = (markets, scale, wall, floor, wall / floor, int(trips), cpu, peak_kib(worker.pid) / 1024)
+        for i in range(runs + WARM_RUNS):
+            row.reset(bench)
+            record, cpu = run_task(worker, row.task)
+            row.check(bench, record)
+            row.reset(bench)
+            took = floor_msec(bench, floor)
+            if i >= WARM_RUNS:
+                samples.append((record['durationUsec'] / 1000, took, record['roundTrips'], record['commands'], cpu / 1e6))
+        wall, took, trips, commands, cpu = (statistics.median(column) for column in zip(*samples))
+        return wall, took, wall / took, int(trips), int(commands), cpu, peak_kib(worker.pid) / 1024
+    finally:
         worker.stop()
-        connection.close()
-    postgres.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
-    return row
+
+
+def growth(points):
+    """The exponent k of y ~ x^k."""
+    if len(points) < 2:
+        return None
+    xs, ys = [math.log(x) for x, _ in points], [math.log(y) for _, y in points]
+    x, y = statistics.mean(xs), statistics.mean(ys)
+    return sum((a - x) * (b - y) for a, b in zip(xs, ys)) / sum((a - x) ** 2 for a in xs)
+
+
+def bench_size(build, s, template, markets, scale, chosen, runs, results):
+    database = s['postgres'].create_database(f'bench_{markets}_{scale}', template=template)
+    s['redis'].client().flushall()
+    with harness.Deployment(build, s['postgres'], database, s['redis'], s['kafka']) as d:
+        # nothing but the tasks themselves
+        d.settings(None, log={'level': 'info'})
+        say(f'sample of {markets} markets at scale {scale} ...')
+        checked(d.run('roundtable-admin', 'sample', '--conf', d.conf, '--markets', str(markets), '--scale', str(scale),
+                      timeout=1800))
+        bench = Bench(s['postgres'], database, s['redis'], s['kafka'], d, markets, scale)
+        bench.sql('VACUUM ANALYZE')
+        for family, rows in chosen:
+            for row in rows:
+                say(f'{row.title} of {markets} markets at scale {scale} ...')
+                figures = measure(bench, family, row, runs)
+                results.setdefault((row.title, markets), []).append((scale, figures))
+        bench.close()
+    s['postgres'].execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+def print_table(results):
+    print('| ' + ' | '.join(COLUMNS) + ' |')
+    print('| :--- |' + ' ---: |' * (len(COLUMNS) - 1))
+    for (title, markets), figures in sorted(results.items()):
+        k = growth([(scale, f[0]) for scale, f in figures])
+        for i, (scale, (wall, floor, ratio, trips, commands, cpu, peak)) in enumerate(figures):
+            last = f'{k:.2f}' if k is not None and i == len(figures) - 1 else ''
+            print(f'| `{title}` | {markets} | {scale} | {wall:.1f} | {floor:.1f} | {ratio:.2f} | {trips} | {commands} | '
+                  f'{cpu:.1f} | {peak:.1f} | {last} |', flush=True)
 
 
 def percentile(values, p):
@@ -139,13 +193,13 @@ def ready_pid(supervisor):
     return None
 
 
-def bench_kills(build, postgres, redis, kafka, template, kills):
+def bench_kills(build, s, template, kills):
     """Milliseconds from SIGKILL of a worker to the READY of its replacement, each of a fresh supervisor."""
     times = []
     for _ in range(kills):
-        with harness.Deployment(build, postgres, template, redis, kafka) as d:
+        with harness.Deployment(build, s['postgres'], template, s['redis'], s['kafka']) as d:
             d.settings('market', tasks={'market_updater': {'enabled': False}})
-            supervisor = d.supervisor()
+            supervisor = d.supervisor(['--family', 'market'])
             old = supervisor.wait_for(lambda: ready_pid(supervisor), 'a ready worker')
             start = time.monotonic()
             os.kill(old, 9)
@@ -159,13 +213,17 @@ def bench_kills(build, postgres, redis, kafka, template, kills):
 
 
 def machine():
-    with open('/proc/cpuinfo') as f:
-        model = re.search(r'^model name\s*:\s*(.*)$', f.read(), re.M)
-    return f'{os.cpu_count()} x {model.group(1) if model else os.uname().machine}'
+    with open('/etc/os-release') as f:
+        system = re.search(r'^PRETTY_NAME="?([^"\n]*)', f.read(), re.M)
+    return f'{os.cpu_count()} cores, {system.group(1) if system else os.uname().sysname}'
 
 
 def numbers(text):
     return [int(n) for n in text.split(',')]
+
+
+def names(text):
+    return text.split(',')
 
 
 def main():
@@ -173,27 +231,32 @@ def main():
     parser.add_argument('--runs', type=int, default=9)
     parser.add_argument('--kills', type=int, default=50)
     parser.add_argument('--markets', type=numbers, default=[50, 250, 1000])
-    parser.add_argument('--scales', type=numbers, default=[1, 4])
+    parser.add_argument('--scales', type=numbers, default=[1, 4, 16])
+    parser.add_argument('--families', type=names)
+    parser.add_argument('--tasks', type=names)
     options = parser.parse_args()
+    if options.runs < 7:
+        say('bench: medians of fewer than 7 runs say little')
     build = os.environ.get('ROUNDTABLE_BUILD', os.path.join(ROOT, 'build', 'run'))
+    chosen = [(family, [r for r in rows if not options.tasks or r.task in options.tasks])
+              for family, rows in families(options.families)]
     with servers.Postgres() as postgres, servers.Redis() as redis, \
             servers.KafkaMock(os.path.join(build, 'workers', 'roundtable-kafka-mock')) as kafka:
+        s = {'postgres': postgres, 'redis': redis, 'kafka': kafka}
         template = postgres.create_database('bench_template')
         with harness.Deployment(build, postgres, template) as d:
-            done = d.run('roundtable-admin', 'migrate', '--conf', d.conf)
-            assert done.returncode == 0, done.stderr
-        version = postgres.execute('SHOW server_version')[0][0].split()[0]
-        print(f'`market_updater`, every market changed; medians of {options.runs} runs, in turn with psql; PostgreSQL '
-              f'{version} and Redis on the same machine ({machine()}).\n')
-        print('| markets | scale | wall ms | its SQL in psql ms | ratio | round trips | client CPU ms | peak MiB |')
-        print('| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |', flush=True)
-        for scale in options.scales:
+            checked(d.run('roundtable-admin', 'migrate', '--conf', d.conf))
+        results = {}
+        for scale in sorted(options.scales):
             for markets in options.markets:
-                row = bench_size(build, postgres, redis, kafka, template, markets, scale, options.runs)
-                print('| {} | {} | {:.1f} | {:.1f} | {:.2f} | {} | {:.1f} | {:.1f} |'.format(*row), flush=True)
+                bench_size(build, s, template, markets, scale, chosen, options.runs, results)
+        version = postgres.execute('SHOW server_version')[0][0].split()[0]
+        print(f'Medians of {options.runs} runs in turn with the floor; PostgreSQL {version} and Redis '
+              f'{redis.client().info()["redis_version"]} on the same machine ({machine()}).\n')
+        print_table(results)
         if options.kills > 0:
             say(f'{options.kills} kills ...')
-            times = bench_kills(build, postgres, redis, kafka, template, options.kills)
+            times = bench_kills(build, s, template, options.kills)
             print(f'\nFrom SIGKILL of a worker to READY of its replacement, {options.kills} kills: '
                   f'p50 {percentile(times, 0.5):.0f} ms, p99 {percentile(times, 0.99):.0f} ms.')
 
