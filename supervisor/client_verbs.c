@@ -110,6 +110,8 @@ static void print_task(const json_t *task) {
                       json_is_object(last) ? text_of(last, "result") : "-", duration,
                       ago(json_object_get(last, "started_usec"), since, sizeof since),
                       until(json_object_get(task, "next_usec"), next, sizeof next), text_of(fleet, "host"));
+        if (!str_empty(text_of(json_object_get(task, "run"), "progress")))
+                (void) printf("      %s\n", text_of(json_object_get(task, "run"), "progress"));
         if (!str_empty(text_of(last, "error")))
                 (void) printf("      %s\n", text_of(last, "error"));
 }

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/failpoint.h"
 #include "workers/bindings.h"
+#include "workers/progress.h"
 #include "workers/registry.h"
 #include "workers/run.h"
 #include "workers/run_lock.h"
@@ -32,6 +33,7 @@ typedef struct Run {
         RunLock *lock;
         char run_id[UUID_TEXT_SIZE];
         uint64_t started_usec; /* monotonic */
+        Progress progress;
         bool progress_shown;
 } Run;
 
@@ -103,16 +105,20 @@ static void end_progress(Run *run) {
 }
 
 static void show_progress(_unused_ const char *task, uint64_t done, uint64_t total, const char *unit, void *userdata) {
-        static const char bar[] = "########################################";
+        static const char bar[] = "####################";
         const int width = (int) sizeof(bar) - 1;
-        Run *run = userdata;
         int filled = total > 0 ? (int) ((double) (done < total ? done : total) / (double) total * width) : 0;
+        uint64_t now = clock_monotonic_usec();
+        char text[PROGRESS_TEXT_SIZE];
+        Run *run = userdata;
+
+        progress_report(&run->progress, done, total, unit, now);
 
         /* a bar is for a terminal; elsewhere the result line is enough */
         if (!isatty(STDERR_FILENO))
                 return;
-        (void) fprintf(stderr, "\r%s [%-*.*s] %llu/%llu %s\033[K", run->options->task, width, filled, bar,
-                       (unsigned long long) done, (unsigned long long) total, unit ? unit : "");
+        (void) fprintf(stderr, "\r%s [%-*.*s] %s\033[K", run->options->task, width, filled, bar,
+                       progress_format(&run->progress, now, clock_realtime_usec(), text));
         run->progress_shown = true;
 }
 

@@ -9,6 +9,7 @@
 #include "common/control.h"
 #include "workers/coordinator.h"
 #include "workers/executor.h"
+#include "workers/progress.h"
 #include "workers/run_record.h"
 #include "workers/scheduler.h"
 #include "workers/server_state.h"
@@ -40,8 +41,8 @@ typedef struct WorkerTask {
         uint64_t runs, failures;
         char *paused; /* by whom and why */
         /* under Worker.mutex */
-        uint64_t done, total;
-        char *progress;
+        Progress progress;
+        uint64_t progress_told_usec; /* monotonic: when the journal was last told */
 } WorkerTask;
 
 struct Worker {
@@ -62,7 +63,7 @@ struct Worker {
         PgPool *postgres;
         TaskServices services;
         TaskConnections *connections; /* by slot */
-        uint64_t tick_usec, stop_timeout_usec, hung_usec;
+        uint64_t tick_usec, stop_timeout_usec, hung_usec, progress_usec;
         bool watchdog, hung, draining, delayed_told;
         enum { STOP_NONE, STOP_WAIT, STOP_CANCELLED, STOP_RELEASE } stop;
         pthread_mutex_t mutex;

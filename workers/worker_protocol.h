@@ -47,7 +47,8 @@
  *    <WorkerStatus> = {"family","pid","version","instance","state":"starting|running|draining","serial":bool,
  *      "servers":{"postgres-primary":{"ok":bool,"since_usec":N,"error":text|null},"postgres-replica","redis","kafka"},
  *      "tasks":[{"name","enabled","class","interval_usec","state":"disabled|delayed|waiting|queued|running|paused|
- *         quarantined","next_usec":N realtime|0,"run":{"run_id","started_usec","done","total","progress"}|null,
+ *         quarantined","next_usec":N realtime|0,"run":{"run_id","started_usec","done","total",
+ *         "rate":units a second, 0 unknown,"end_usec":expected, 0 unknown,"progress":text|null}|null,
  *         "last":{"run_id","started_usec","duration_usec","result":"ok|failed|cancelled","error":text|null,
  *                 "items_failed":N}|null,
  *         "runs":N,"failures":N,"fleet":<lock_fleet_status entry>|null}]}

@@ -14,20 +14,21 @@ static const char *state_text(TaskState state) {
 }
 
 static json_t *run_to_json(Worker *w, WorkerTask *t) {
-        _cleanup_free_ char *progress = NULL;
-        json_t *o;
+        uint64_t now = clock_monotonic_usec(), realtime = clock_realtime_usec(), left;
+        char text[PROGRESS_TEXT_SIZE];
+        Progress p;
 
         if (!t->has_run)
                 return json_null();
         (void) pthread_mutex_lock(&w->mutex);
-        if (t->total > 0 || t->done > 0)
-                progress = str_printf("%llu of %llu%s%s", (unsigned long long) t->done, (unsigned long long) t->total,
-                                      t->progress ? " " : "", t->progress ?: "");
-        o = json_pack("{s:s, s:I, s:I, s:I, s:s?}", "run_id", t->run_id, "started_usec",
-                      (json_int_t) t->record.started_usec, "done", (json_int_t) t->done, "total", (json_int_t) t->total,
-                      "progress", progress);
+        p = t->progress;
         (void) pthread_mutex_unlock(&w->mutex);
-        return o;
+        left = progress_left_usec(&p, now);
+        return json_pack("{s:s, s:I, s:I, s:I, s:f, s:I, s:s?}", "run_id", t->run_id, "started_usec",
+                         (json_int_t) t->record.started_usec, "done", (json_int_t) p.done, "total",
+                         (json_int_t) p.total, "rate", progress_rate(&p), "end_usec",
+                         (json_int_t) (left == USEC_INFINITY ? 0 : realtime + left), "progress",
+                         progress_is_known(&p) ? progress_format(&p, now, realtime, text) : NULL);
 }
 
 static json_t *last_to_json(const WorkerTask *t) {

@@ -10,6 +10,9 @@
 /* For the lock (common/lock.h): R goes too. */
 #define RESULT_ABANDONED "abandoned"
 
+/* A long run tells the journal this often how far it is. */
+#define PROGRESS_USEC (60 * USEC_PER_SEC)
+
 /* On an executor thread. A chain of slices is one run, but each slice has a context of its own: between two of them the
  * run holds neither connections nor a thread. */
 static void run_body(ExecutorJob *job, unsigned slot) {
@@ -37,20 +40,44 @@ static void run_body(ExecutorJob *job, unsigned slot) {
         (void) task_context_free(ctx);
 }
 
+static void log_progress(const WorkerTask *t, const Progress *p, uint64_t now) {
+        uint64_t realtime = clock_realtime_usec(), left = progress_left_usec(p, now);
+        char text[PROGRESS_TEXT_SIZE], end[ISO_TIME_SIZE];
+        const LogField fields[] = {
+                LOG_STRING("TASK", "taskName", t->spec->name),
+                LOG_STRING("RUN_ID", "runId", t->record.run_id),
+                LOG_INT("DONE", "done", (int64_t) p->done),
+                LOG_INT("TOTAL", "total", (int64_t) p->total),
+                LOG_INT("RATE_MILLI", "rateMilli", (int64_t) (progress_rate(p) * 1000)),
+                LOG_STRING("EXPECTED_END", "expectedEnd",
+                           left == USEC_INFINITY ? NULL : format_iso_msec(realtime + left, end)),
+        };
+        _cleanup_free_ char *message = str_printf("%s: %s", t->spec->name, progress_format(p, now, realtime, text));
+
+        log_write(LOG_LEVEL_INFO, MESSAGE_TASK_PROGRESS, "worker#progress", fields, ELEMENTSOF(fields),
+                  message ?: t->spec->name);
+}
+
+/* On an executor thread. */
 static void on_progress(const char *task, uint64_t done, uint64_t total, const char *unit, void *userdata) {
+        uint64_t now = clock_monotonic_usec();
         Worker *w = userdata;
 
         for (size_t i = 0; i < w->n_tasks; i++) {
                 WorkerTask *t = &w->tasks[i];
+                Progress p;
 
                 if (!str_eq(t->spec->name, task))
                         continue;
                 (void) pthread_mutex_lock(&w->mutex);
-                t->done = done;
-                t->total = total;
-                free(t->progress);
-                t->progress = unit ? strdup(unit) : NULL;
+                progress_report(&t->progress, done, total, unit, now);
+                p = t->progress;
                 (void) pthread_mutex_unlock(&w->mutex);
+                if (now - (t->progress_told_usec > p.first_usec ? t->progress_told_usec : p.first_usec) <
+                    w->progress_usec)
+                        continue;
+                t->progress_told_usec = now;
+                log_progress(t, &p, now);
         }
 }
 
@@ -160,6 +187,7 @@ int worker_tasks_new(Worker *w, Error *reterr) {
                 if (r < 0)
                         return r;
         }
+        w->progress_usec = worker_tunable_usec("PROGRESS", PROGRESS_USEC);
         w->services.may_commit = may_commit;
         w->services.on_progress = on_progress;
         r = make_scheduler(w, reterr);
@@ -175,7 +203,6 @@ void worker_tasks_done(Worker *w) {
                 (void) cancel_token_free(t->token);
                 free(t->last_error);
                 free(t->paused);
-                free(t->progress);
         }
         free(w->tasks);
         w->tasks = NULL;
@@ -192,9 +219,7 @@ size_t worker_bodies(const Worker *w) {
 
 static void forget_progress(Worker *w, WorkerTask *t) {
         (void) pthread_mutex_lock(&w->mutex);
-        t->done = t->total = 0;
-        free(t->progress);
-        t->progress = NULL;
+        t->progress = (Progress){ 0 };
         (void) pthread_mutex_unlock(&w->mutex);
 }
 
