@@ -1,9 +1,8 @@
 """A migrated database, Redis and a Kafka mock with just the rows that a test of the market family needs."""
-import os
-import subprocess
 import uuid
 
 import harness
+from campaign import topic_records
 
 NOW = '2026-03-05T12:00:00.000Z'
 NOW_USEC = 1772712000000000
@@ -13,16 +12,7 @@ COLUMNS = ('priceChange24H', 'volume24H', 'trades24H', 'nextFundingRate', 'openI
 
 def kafka_records(bootstrap, topic=TOPIC):
     """All records of the topic as (key length, value); a null key has length -1."""
-    done = subprocess.run(['kcat', '-C', '-q', '-e', '-o', 'beginning', '-b', bootstrap, '-t', topic, '-f',
-                           '%K %S\n%s'], capture_output=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    records, rest = [], done.stdout
-    while rest:
-        head, _, rest = rest.partition(b'\n')
-        key_length, length = map(int, head.split())
-        records.append((key_length, rest[:length]))
-        rest = rest[length:]
-    return records
+    return [(-1 if r.key is None else len(r.key), r.value) for r in topic_records(bootstrap, topic)]
 
 
 def contents(value):
