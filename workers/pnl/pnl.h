@@ -1,0 +1,7 @@
+#pragma once
+
+/* Tasks of the pnl family (PnL specification). */
+
+#include "workers/task.h"
+
+int refresh_vault_pnl_run(TaskContext *ctx);
