@@ -77,6 +77,97 @@ const char *format_iso_usec(uint64_t usec, char buf[static ISO_TIME_USEC_SIZE]) 
         return buf;
 }
 
+/* `n` digits at *p, moved on behind them. */
+static bool read_digits(const char **p, const char *end, int n, int *ret) {
+        int value = 0;
+
+        for (int i = 0; i < n; i++, (*p)++) {
+                if (*p >= end || **p < '0' || **p > '9')
+                        return false;
+                value = value * 10 + (**p - '0');
+        }
+        *ret = value;
+        return true;
+}
+
+static bool read_char(const char **p, const char *end, char c) {
+        if (*p >= end || **p != c)
+                return false;
+        (*p)++;
+        return true;
+}
+
+static bool read_date(const char **p, const char *end, struct tm *tm) {
+        static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+        int year, month, day;
+        bool leap;
+
+        if (!read_digits(p, end, 4, &year) || !read_char(p, end, '-') || !read_digits(p, end, 2, &month) ||
+            !read_char(p, end, '-') || !read_digits(p, end, 2, &day))
+                return false;
+        leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        if (month < 1 || month > 12 || day < 1 || day > days[month - 1] + (month == 2 && leap))
+                return false;
+        *tm = (struct tm){ .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day };
+        return true;
+}
+
+static bool read_time(const char **p, const char *end, struct tm *tm, int *ret_usec) {
+        *ret_usec = 0;
+        if (!read_digits(p, end, 2, &tm->tm_hour) || !read_char(p, end, ':') || !read_digits(p, end, 2, &tm->tm_min))
+                return false;
+        if (tm->tm_hour > 23 || tm->tm_min > 59)
+                return false;
+        if (!read_char(p, end, ':'))
+                return true;
+        if (!read_digits(p, end, 2, &tm->tm_sec) || tm->tm_sec > 59)
+                return false;
+        if (!read_char(p, end, '.'))
+                return true;
+        if (*p >= end || **p < '0' || **p > '9')
+                return false;
+        for (int unit = 100000; *p < end && **p >= '0' && **p <= '9'; (*p)++, unit /= 10)
+                *ret_usec += (**p - '0') * unit;
+        return true;
+}
+
+static bool read_zone(const char **p, const char *end, int *ret_seconds) {
+        int hours, minutes = 0, sign;
+
+        *ret_seconds = 0;
+        if (*p == end || read_char(p, end, 'Z'))
+                return true;
+        sign = **p == '+' ? 1 : **p == '-' ? -1 : 0;
+        (*p)++;
+        if (sign == 0 || !read_digits(p, end, 2, &hours))
+                return false;
+        if (*p < end) {
+                (void) read_char(p, end, ':');
+                if (!read_digits(p, end, 2, &minutes))
+                        return false;
+        }
+        if (hours > 15 || minutes > 59)
+                return false;
+        *ret_seconds = sign * (hours * 3600 + minutes * 60);
+        return true;
+}
+
+int parse_iso(const char *text, size_t length, int64_t *ret_usec) {
+        const char *p = text, *end = text + length;
+        int zone = 0, usec = 0;
+        struct tm tm;
+
+        if (!read_date(&p, end, &tm))
+                return -EINVAL;
+        if (p < end &&
+            (!(*p == 'T' || *p == ' ') || (p++, !read_time(&p, end, &tm, &usec)) || !read_zone(&p, end, &zone)))
+                return -EINVAL;
+        if (p != end)
+                return -EINVAL;
+        *ret_usec = ((int64_t) timegm(&tm) - zone) * (int64_t) USEC_PER_SEC + usec;
+        return 0;
+}
+
 const char *format_duration(uint64_t usec, char *buf, size_t size) {
         static const struct {
                 const char *name;

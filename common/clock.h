@@ -16,6 +16,10 @@ void clock_set_realtime(uint64_t usec);
 /* UTC, three fractional digits (truncated), `Z`; specification of the original's ISO strings. Returns buf. */
 const char *format_iso_msec(uint64_t usec, char buf[static ISO_TIME_SIZE]);
 const char *format_iso_usec(uint64_t usec, char buf[static ISO_TIME_USEC_SIZE]);
+/* The reverse, of any ISO 8601 form of date and time: "2026-03-05", "T" or a blank before "12:00", seconds, fraction
+ * (beyond microseconds truncated), "Z", "+05:30", "-0800" or no zone, which is UTC. Microseconds since 1970, negative
+ * before. -EINVAL for anything else. */
+int parse_iso(const char *text, size_t length, int64_t *ret_usec);
 /* "250 ms", "30 s", "4 min", "1 h 5 min": for people. Returns buf. */
 const char *format_duration(uint64_t usec, char *buf, size_t size);
 

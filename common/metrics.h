@@ -20,7 +20,8 @@ int metrics_new(const Settings *settings, Metrics **ret);
 Metrics *metrics_free(Metrics *m);
 DEFINE_CLEANUP(Metrics, metrics_free)
 
-/* `name` without the "{S}." prefix; it is added here. A NULL Metrics sends nothing. */
+/* `name` without the "{S}." prefix; it is added here, to a name that begins with an underscore without the dot. A NULL
+ * Metrics sends nothing. */
 void metrics_count(Metrics *m, const char *name, int64_t value, const MetricTag *tags, size_t n_tags);
 void metrics_gauge(Metrics *m, const char *name, double value, const MetricTag *tags, size_t n_tags);
 /* Whole milliseconds. */

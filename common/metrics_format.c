@@ -48,7 +48,9 @@ int metrics_format(Buffer *b, const MetricsTags *globals, const char *name, cons
 
         if (globals->service_name) {
                 (void) buffer_append_string(b, globals->service_name);
-                (void) buffer_append(b, ".", 1);
+                /* some of the original's names are joined by an underscore, which they then begin with */
+                if (name[0] != '_')
+                        (void) buffer_append(b, ".", 1);
         }
         (void) buffer_append_string(b, name);
         (void) buffer_append(b, ":", 1);

@@ -61,6 +61,11 @@ int task_query(TaskContext *ctx, PgServer server, const SqlStatement *statement,
                const char *const *params, PGresult **ret, Error *reterr);
 int task_query_each(TaskContext *ctx, PgServer server, const SqlStatement *statement, size_t n_params,
                     const char *const *params, PgRowCallback callback, void *userdata, Error *reterr);
+/* COPY … FROM STDIN on the primary, only within task_begin() and task_commit(): begin, any number of puts, end. Nothing
+ * else may be asked of the primary in between; a COPY that is not ended costs the connection (task_rollback). */
+int task_copy_begin(TaskContext *ctx, const SqlStatement *statement, Error *reterr);
+int task_copy_put(TaskContext *ctx, const char *data, size_t length, Error *reterr);
+int task_copy_end(TaskContext *ctx, Error *reterr);
 int task_begin(TaskContext *ctx, Error *reterr); /* primary; a savepoint in a dry run */
 /* Refused with ERROR_CANCELED when the run's lock has no confirmed renewal in time (design, section 5). */
 int task_commit(TaskContext *ctx, Error *reterr);
@@ -88,7 +93,7 @@ int task_pending_add(TaskContext *ctx, TaskPending *p, const char *const *names,
 /* After the acknowledgement: removes exactly these names, unless a newer run added them again. */
 int task_pending_remove(TaskContext *ctx, TaskPending *p, const char *const *names, size_t n, Error *reterr);
 
-/* Metrics, names without "{S}.". Not sent in a dry run. */
+/* Metrics, names without "{S}." (or "{S}", if they begin with an underscore). Not sent in a dry run. */
 void task_count(TaskContext *ctx, const char *name, int64_t value, const MetricTag *tags, size_t n_tags);
 void task_gauge(TaskContext *ctx, const char *name, double value, const MetricTag *tags, size_t n_tags);
 void task_timing(TaskContext *ctx, const char *name, int64_t msec, const MetricTag *tags, size_t n_tags);

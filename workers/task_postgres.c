@@ -121,6 +121,33 @@ int task_query_each(TaskContext *ctx, PgServer server, const SqlStatement *state
         return end_statement(ctx, c, r, reterr);
 }
 
+static int copy_connection(TaskContext *ctx, PgConn **ret, Error *reterr) {
+        if (!ctx->in_transaction)
+                return error_set(reterr, ERROR_NEVER, -EINVAL, "task %s copies outside of a transaction", ctx->name);
+        return get_connection(ctx, PG_PRIMARY, ret, reterr);
+}
+
+int task_copy_begin(TaskContext *ctx, const SqlStatement *statement, Error *reterr) {
+        PgConn *c = NULL;
+        int r = copy_connection(ctx, &c, reterr);
+
+        return r < 0 ? r : pg_copy_begin(c, statement->name, statement->text, ctx->token, reterr);
+}
+
+int task_copy_put(TaskContext *ctx, const char *data, size_t length, Error *reterr) {
+        PgConn *c = NULL;
+        int r = copy_connection(ctx, &c, reterr);
+
+        return r < 0 ? r : pg_copy_put(c, data, length, ctx->token, reterr);
+}
+
+int task_copy_end(TaskContext *ctx, Error *reterr) {
+        PgConn *c = NULL;
+        int r = copy_connection(ctx, &c, reterr);
+
+        return r < 0 ? r : pg_copy_end(c, ctx->token, reterr);
+}
+
 int task_begin(TaskContext *ctx, Error *reterr) {
         PgConn *c = NULL;
         int r;

@@ -13,6 +13,47 @@ Test(clock, iso_strings_truncate) {
         cr_assert_str_eq(format_iso_msec(1709164800000000, msec), "2024-02-29T00:00:00.000Z");
 }
 
+Test(clock, iso_strings_of_any_form_are_read) {
+        static const struct {
+                const char *text;
+                int64_t usec;
+        } cases[] = {
+                { "2026-03-05T12:00:00.123Z", 1772712000123000 },
+                { "2026-03-05T12:00:00.123999Z", 1772712000123999 },
+                { "2026-03-05T12:00:00.1239999Z", 1772712000123999 },
+                { "2026-03-05 12:00:00Z", 1772712000000000 },
+                { "2026-03-05T12:00", 1772712000000000 },
+                { "2026-03-05T17:30:00.5+05:30", 1772712000500000 },
+                { "2026-03-05T04:00:00-0800", 1772712000000000 },
+                { "2026-03-05T13+01", INT64_MIN },
+                { "2026-03-05T13:00+01", 1772712000000000 },
+                { "2026-03-05", 1772668800000000 },
+                { "2024-02-29T00:00:00.000Z", 1709164800000000 },
+                { "1969-12-31T23:59:59.999Z", -1000 },
+                { "2025-02-29T00:00:00.000Z", INT64_MIN },
+                { "2026-13-05", INT64_MIN },
+                { "2026-03-05T24:00:00Z", INT64_MIN },
+                { "2026-03-05T12:00:60Z", INT64_MIN },
+                { "2026-03-05T12:00:00.Z", INT64_MIN },
+                { "2026-03-05T12:00:00Zulu", INT64_MIN },
+                { "2026-03-05T12:00:00+", INT64_MIN },
+                { "2026-03-05T", INT64_MIN },
+                { "-026-03-05", INT64_MIN },
+                { "1772712000123", INT64_MIN },
+                { "", INT64_MIN },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                int64_t usec = INT64_MIN;
+                int r = parse_iso(cases[i].text, strlen(cases[i].text), &usec);
+
+                cr_assert_eq(r, cases[i].usec == INT64_MIN ? -EINVAL : 0, "%s", cases[i].text);
+                cr_assert_eq(usec, cases[i].usec, "%s", cases[i].text);
+        }
+        /* the length counts, not a NUL */
+        cr_assert_eq(parse_iso("2026-03-05junk", 10, &(int64_t){ 0 }), 0);
+}
+
 Test(clock, durations_are_for_people) {
         static const struct {
                 uint64_t usec;

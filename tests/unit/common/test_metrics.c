@@ -80,6 +80,8 @@ Test(metrics, datagrams_are_the_originals) {
         expect(fd, "roundtable.g:1e+21|g" GLOBALS);
         metrics_gauge(m, "g", __builtin_nan(""), NULL, 0);
         expect(fd, "roundtable.g:NaN|g" GLOBALS);
+        metrics_gauge(m, "_pnl_tick_create_count", 2, NULL, 0);
+        expect(fd, "roundtable_pnl_tick_create_count:2|g" GLOBALS);
         metrics_free(m);
         (void) close(fd);
 }

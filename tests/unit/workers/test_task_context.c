@@ -193,6 +193,38 @@ Test(task_context, commit_and_rollback) {
         cr_assert_geq(task_context_round_trips(ctx), 7);
 }
 
+Test(task_context, rows_are_copied_within_a_transaction) {
+        char text[128];
+        const SqlStatement copy = { "copy", text };
+        _context_ ctx = context("a", false);
+        _context_ dry = context("b", true);
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        (void) snprintf(text, sizeof(text), "COPY context_rows_%d FROM STDIN", (int) getpid());
+        cr_assert_eq(task_copy_begin(ctx, &copy, &e), -EINVAL);
+        for (int i = 0; i < 2; i++) {
+                TaskContext *c = i == 0 ? dry : ctx;
+
+                cr_assert_eq(task_begin(c, &e), 0);
+                cr_assert_eq(task_copy_begin(c, &copy, &e), 0, "%s", error_text(&e));
+                cr_assert_eq(sql(c, &insert, "3"), -EBUSY);
+                cr_assert_eq(task_copy_put(c, "1\n2", 3, &e), 0);
+                cr_assert_eq(task_copy_put(c, "\n", 1, &e), 0);
+                cr_assert_eq(task_copy_end(c, &e), 0, "%s", error_text(&e));
+                cr_assert_eq(rows(c), 2);
+                cr_assert_eq(task_commit(c, &e), 0);
+                if (c == dry)
+                        dry = task_context_free(dry);
+        }
+        cr_assert_eq(rows_of_others(), 2);
+        /* one that is not ended leaves nothing behind, and the next transaction has a connection of its own */
+        cr_assert_eq(task_begin(ctx, &e), 0);
+        cr_assert_eq(task_copy_begin(ctx, &copy, &e), 0);
+        cr_assert_eq(task_copy_put(ctx, "3\n", 2, &e), 0);
+        task_rollback(ctx);
+        cr_assert_eq(rows(ctx), 2);
+}
+
 Test(task_context, what_is_left_open_is_rolled_back) {
         {
                 _context_ ctx = context("a", false);
