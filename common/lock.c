@@ -145,6 +145,9 @@ static int parse_take(const redisReply *reply, const LockTask *task, LockTakeRes
                         ret->started_usec = strtoll(element_text(reply, 3) ?: "0", NULL, 10);
                         return 0;
                 }
+                ret->holder_kind = str_eq(element_text(reply, 3), "run")        ? LOCK_HOLDER_RUN
+                                   : str_eq(element_text(reply, 3), "interval") ? LOCK_HOLDER_INTERVAL
+                                                                                : LOCK_HOLDER_UNKNOWN;
                 ret->holder = ttl == -1 && ret->outcome != LOCK_PAUSED
                                       ? str_printf("%s, by a key without a TTL: delete it by hand",
                                                    str_empty(holder) ? "somebody" : holder)

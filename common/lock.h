@@ -36,12 +36,20 @@ typedef enum LockOutcome {
         LOCK_WAIT_EPOCH, /* FLUSHALL was seen: nobody of ours takes a lock for 6 s */
 } LockOutcome;
 
+typedef enum LockHolder {
+        LOCK_HOLDER_UNKNOWN,  /* an R that is not ours: an original, which may be running */
+        LOCK_HOLDER_RUN,      /* somebody runs the task: there is an E */
+        LOCK_HOLDER_INTERVAL, /* nobody: the interval since a run of ours is not over */
+} LockHolder;
+
 typedef struct LockTakeResult {
         LockOutcome outcome;
+        LockHolder holder_kind; /* with LOCK_HELD_R and LOCK_HELD_E */
         uint64_t wait_usec;
         char uuid[UUID_TEXT_SIZE]; /* value of E behind "TIMEOUT NOT EXPIRED " */
         int64_t started_usec;      /* Redis server time at which it was taken */
-        char *holder; /* who holds it, from the run hash, or "another service (original?)"; NULL if taken */
+        char *holder; /* who holds it, from the run hash, or "another service (original?)"; who paused it, where and
+                       * why; NULL if taken */
 } LockTakeResult;
 void lock_take_result_done(LockTakeResult *r);
 

@@ -36,28 +36,33 @@
         "local function remainder(interval_msec)\n"                                                                    \
         "  local started = tonumber(redis.call('HGET', RUN, 'started') or '')\n"                                       \
         "  return (started or 0) + tonumber(interval_msec) * 1000 - now\n"                                             \
-        "end\n"                                                                                                        \
+        "end\n" /* who, and whether that is a run or no more than an interval that is not over */                      \
         "local function holder()\n"                                                                                    \
         "  local e = redis.call('GET', E)\n"                                                                           \
         "  local run = redis.call('HMGET', RUN, 'uuid', 'host', 'worker', 'run_id')\n"                                 \
         "  if e then\n"                                                                                                \
         "    if run[1] and e == VALUE .. ' ' .. run[1] then\n"                                                         \
-        "      return run[2] .. ' (worker ' .. run[3] .. ', run ' .. run[4] .. ')'\n"                                  \
+        "      return run[2] .. ' (worker ' .. run[3] .. ', run ' .. run[4] .. ')', 'run'\n"                           \
         "    end\n"                                                                                                    \
-        "    return 'another service (original?)'\n"                                                                   \
+        "    return 'another service (original?)', 'run'\n"                                                            \
         "  end\n"                                                                                                      \
         "  if redis.call('EXISTS', R) == 0 then return '' end\n"                                                       \
-        "  if own_r() then return 'nobody; the interval since the last run by ' .. (run[2] or '?') .. ' is not over' " \
-        "end\n"                                                                                                        \
-        "  return 'another service (original?)'\n"                                                                     \
+        "  if own_r() then return 'nobody; the interval since the last run by ' .. (run[2] or '?') .. ' is not "       \
+        "over', "                                                                                                      \
+        "'interval' end\n"                                                                                             \
+        "  return 'another service (original?)', 'unknown'\n"                                                          \
         "end\n"
 
 /* ARGV: uuid, run_id, interval ms, extended ms, host, worker, instance, ignore R, ignore pause, epoch wait ms */
 const RedisScript lock_script_take = {
         "lock.take",
         PRELUDE
-        "if ARGV[9] == '0' and redis.call('EXISTS', PAUSED) == 1 then return {'paused', redis.call('PTTL', PAUSED), "
-        "'', ''} end\n"
+        "if ARGV[9] == '0' and redis.call('EXISTS', PAUSED) == 1 then\n"
+        "  local who = redis.pcall('HMGET', PAUSED, 'who', 'host', 'reason')\n"
+        "  if who.err then who = {} end\n"
+        "  return {'paused', redis.call('PTTL', PAUSED), (who[1] or '?') .. ' on ' .. (who[2] or '?') .. ': ' .. "
+        "(who[3] or ''), ''}\n"
+        "end\n"
         "local epoch = tonumber(redis.call('GET', EPOCH) or '')\n"
         "if not epoch then\n"
         "  redis.call('SET', EPOCH, int(now))\n"
@@ -69,8 +74,9 @@ const RedisScript lock_script_take = {
         /* it was undone before it arrived (over another connection) */
         "if redis.call('HGET', RUN, 'undone') == ARGV[1] then return {'r', 0, '', ''} end\n"
         "local ignore_r = ARGV[8] == '1'\n"
-        "if not ignore_r and redis.call('EXISTS', R) == 1 then return {'r', redis.call('PTTL', R), holder(), ''} end\n"
-        "if redis.call('EXISTS', E) == 1 then return {'e', redis.call('PTTL', E), holder(), ''} end\n"
+        /* holder() comes last: only there Lua takes both of its values */
+        "if not ignore_r and redis.call('EXISTS', R) == 1 then return {'r', redis.call('PTTL', R), holder()} end\n"
+        "if redis.call('EXISTS', E) == 1 then return {'e', redis.call('PTTL', E), holder()} end\n"
         "if redis.call('EXISTS', R) == 0 or own_r() then set_r(tonumber(ARGV[3]) * 1000)\n"
         "else redis.call('HDEL', RUN, 'r_expires') end\n"
         "redis.call('SET', E, VALUE .. ' ' .. ARGV[1], 'PX', ARGV[4])\n"

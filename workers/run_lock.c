@@ -116,7 +116,7 @@ static int start_thread(RunLock *l) {
 /* R is ours when the run hash says so: then only the interval since our last run is not over, and a person who asks for
  * a run need not wait for it. */
 static bool is_own_interval(const LockTakeResult *result) {
-        return result->outcome == LOCK_HELD_R && result->holder && strncmp(result->holder, "nobody;", 7) == 0;
+        return result->outcome == LOCK_HELD_R && result->holder_kind == LOCK_HOLDER_INTERVAL;
 }
 
 static int take(RunLock *l, unsigned flags, CancelToken *token, LockTakeResult *ret, Error *reterr) {

@@ -188,6 +188,30 @@ Test(lock, the_holder_is_named) {
         cr_assert_eq(take(&ours, &plain, uuid), LOCK_TAKEN);
         cr_assert_eq(take_as(&theirs, &plain, other, 0, &result), LOCK_HELD_R);
         cr_assert(strstr(result.holder, "host-a") && strstr(result.holder, "run-1"), "%s", result.holder);
+        cr_assert_eq(result.holder_kind, LOCK_HOLDER_RUN);
+        lock_take_result_done(&result);
+        /* after the end there is only an interval left */
+        (void) end(uuid, "ok");
+        cr_assert_eq(take_as(&theirs, &plain, other, 0, &result), LOCK_HELD_R);
+        cr_assert_eq(result.holder_kind, LOCK_HOLDER_INTERVAL);
+        lock_take_result_done(&result);
+        foreign_r("40000");
+        cr_assert_eq(take_as(&theirs, &plain, other, 0, &result), LOCK_HELD_R);
+        cr_assert_eq(result.holder_kind, LOCK_HOLDER_UNKNOWN);
+        lock_take_result_done(&result);
+}
+
+Test(lock, a_pause_names_who_and_why) {
+        LockTakeResult result = { 0 };
+
+        DO("HSET", PAUSED, "who", "ann", "host", "db1", "reason", "repair");
+        cr_assert_eq(take_as(&ours, &plain, uuid, 0, &result), LOCK_PAUSED);
+        cr_assert_str_eq(result.holder, "ann on db1: repair");
+        lock_take_result_done(&result);
+        /* whatever is there holds the task */
+        DO("DEL", PAUSED);
+        DO("SET", PAUSED, "no hash");
+        cr_assert_eq(take_as(&ours, &plain, uuid, 0, &result), LOCK_PAUSED);
         lock_take_result_done(&result);
 }
 
