@@ -57,6 +57,14 @@ void settings_problems_done(SettingsProblems *p);
 /* "FILE:LINE: KEY: text" + "\n  HINT: hint\n" for each. Newly allocated. */
 char *settings_problems_format(const SettingsProblems *p);
 
+/* The sources of a program that a person or a unit started: the files of conf_dir (NULL: the built-in one, then none
+ * needs to be there), .env files of env_dir (or NULL), the environment file, the environment, credentials. Borrows
+ * both. */
+SettingsSource settings_process_source(const char *conf_dir, const char *env_dir);
+/* settings_load() for a command: prints on stderr what is wrong, and with `warnings` what is merely odd. */
+int settings_process_load(const SettingsSource *source, const FamilyManifest *const *manifests, bool warnings,
+                          Settings **ret);
+
 /* Typed look-ups by full name. An unknown name or a wrong type is our own mistake: assert(). Strings are borrowed. */
 const char *settings_string(const Settings *s, const char *name); /* NULL when unset and without default */
 bool settings_bool(const Settings *s, const char *name);

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "supervisor/client_verbs.h"
 #include "supervisor/supervisor.h"
+#include "workers/registry.h"
 #include "workers/worker_protocol.h"
 
 #define STATUS_TIMEOUT_USEC (10 * USEC_PER_SEC)
@@ -44,9 +45,10 @@ static int parse_client(int argc, char **argv, bool dry_run, ClientOptions *ret)
 static char *control_path(const ClientOptions *o) {
         _cleanup_(settings_problems_done) SettingsProblems problems = { 0 };
         _cleanup_settings_ Settings *settings = NULL;
+        SettingsSource source = settings_process_source(o->conf_dir, NULL);
         const char *directory = o->runtime_dir;
 
-        if (!directory && supervisor_load_settings(o->conf_dir, &settings, &problems) >= 0)
+        if (!directory && settings_load(&source, family_manifests, &settings, &problems) >= 0)
                 directory = settings_string(settings, "supervisor.runtime_dir");
         return str_printf("%s/control", directory ? directory : "/run/roundtable");
 }
@@ -293,8 +295,9 @@ int verb_sample(int argc, char **argv) {
 }
 
 int verb_supervise(int argc, char **argv) {
-        enum { OPTION_CONF = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_FAMILY, OPTION_FOREGROUND };
+        enum { OPTION_CONF = 256, OPTION_ENV_DIR, OPTION_RUNTIME, OPTION_STATE, OPTION_FAMILY, OPTION_FOREGROUND };
         static const struct option options[] = { { "conf", required_argument, NULL, OPTION_CONF },
+                                                 { "env-dir", required_argument, NULL, OPTION_ENV_DIR },
                                                  { "runtime-dir", required_argument, NULL, OPTION_RUNTIME },
                                                  { "state-dir", required_argument, NULL, OPTION_STATE },
                                                  { "family", required_argument, NULL, OPTION_FAMILY },
@@ -307,6 +310,8 @@ int verb_supervise(int argc, char **argv) {
         for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
                 if (c == OPTION_CONF)
                         o.conf_dir = optarg;
+                else if (c == OPTION_ENV_DIR)
+                        o.env_dir = optarg;
                 else if (c == OPTION_RUNTIME)
                         o.runtime_dir = optarg;
                 else if (c == OPTION_STATE)

@@ -115,7 +115,7 @@ void reload_request(Supervisor *s, ControlRequest *request, bool dry_run) {
                         control_reply_error(request, EXIT_CODE_TRY_AGAIN, NULL, "the service stops");
                 return;
         }
-        if (supervisor_load_settings(s->conf_dir, &settings, &problems) < 0) {
+        if (supervisor_load_settings(s, &settings, &problems) < 0) {
                 reload_refused(request, &problems, dry_run);
                 return;
         }

@@ -55,31 +55,17 @@ static size_t report_stray_files(const char *conf_dir) {
 }
 
 int settings_load_for_cli(const SettingsOptions *options, Settings **ret) {
-        SettingsSource source = {
-                .conf_dir = options->conf_dir ?: ROUNDTABLE_SYSCONFDIR,
-                .environ = (const char *const *) environ,
-                .env_dir = options->env_dir,
-                .read_environment_file = true,
-                .credentials_dir = getenv("CREDENTIALS_DIRECTORY"),
-                .require_files = options->conf_dir != NULL,
-        };
-        _cleanup_(settings_problems_done) SettingsProblems problems = { 0 };
-        _cleanup_free_ char *text = NULL;
+        SettingsSource source = settings_process_source(options->conf_dir, options->env_dir);
         _cleanup_settings_ Settings *s = NULL;
         size_t stray;
         int r;
 
-        r = settings_load(&source, family_manifests, &s, &problems);
-        text = settings_problems_format(&problems);
-        if (text)
-                (void) fputs(text, stderr);
-        stray = report_stray_files(source.conf_dir);
-        if (r == -EBADMSG || stray > 0)
+        r = settings_process_load(&source, family_manifests, true, &s);
+        stray = report_stray_files(source.conf_dir ?: ROUNDTABLE_SYSCONFDIR);
+        if (r == -EBADMSG || (r >= 0 && stray > 0))
                 return EXIT_CODE_CONFIG;
-        if (r < 0) {
-                (void) fprintf(stderr, "roundtable: cannot read the settings: %s\n", strerror(-r));
+        if (r < 0)
                 return EXIT_CODE_FAILED;
-        }
         *ret = TAKE_PTR(s);
         return EXIT_CODE_OK;
 }

@@ -29,14 +29,9 @@ uint64_t supervisor_tunable_usec(const char *name _unused_, uint64_t usec) {
         return usec;
 }
 
-int supervisor_load_settings(const char *conf_dir, Settings **ret, SettingsProblems *problems) {
-        SettingsSource source = {
-                .conf_dir = conf_dir,
-                .environ = (const char *const *) environ,
-                .read_environment_file = true,
-                .credentials_dir = getenv("CREDENTIALS_DIRECTORY"),
-                .require_files = conf_dir != NULL,
-        };
+int supervisor_load_settings(const Supervisor *s, Settings **ret, SettingsProblems *problems) {
+        SettingsSource source = settings_process_source(s->conf_dir, s->env_dir);
+
         return settings_load(&source, family_manifests, ret, problems);
 }
 
@@ -188,7 +183,6 @@ static int supervisor_setup_paths(Supervisor *s, const SupervisorOptions *o, Err
 
         (void) gethostname(host, sizeof host - 1);
         s->host = strdup(host);
-        s->conf_dir = o->conf_dir ? strdup(o->conf_dir) : NULL;
         s->runtime_dir = option_or_setting(o->runtime_dir, s->settings, "supervisor.runtime_dir");
         s->state_dir = option_or_setting(o->state_dir, s->settings, "supervisor.state_dir");
 #ifdef ROUNDTABLE_TESTING
@@ -197,7 +191,7 @@ static int supervisor_setup_paths(Supervisor *s, const SupervisorOptions *o, Err
 #endif
         if (!s->worker_path)
                 s->worker_path = program_path("roundtable-worker", false);
-        if (!s->host || !s->runtime_dir || !s->state_dir || !s->worker_path || (o->conf_dir && !s->conf_dir))
+        if (!s->host || !s->runtime_dir || !s->state_dir || !s->worker_path)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         /* The service's own comes from tmpfiles, setgid. Not here: RestrictSUIDSGID= refuses such a mode even when it
          * exists. */
@@ -261,7 +255,6 @@ static void supervisor_done(Supervisor *s) {
         settings_free(s->settings);
         s->lock_fd = close_fd(s->lock_fd);
         s->cgroup_fd = close_fd(s->cgroup_fd);
-        free(s->conf_dir);
         free(s->runtime_dir);
         free(s->state_dir);
         free(s->host);
@@ -278,7 +271,9 @@ static int supervisor_check_families(const SupervisorOptions *o) {
 }
 
 int supervisor_run(const SupervisorOptions *o) {
-        _cleanup_(supervisor_done) Supervisor s = { .notify_fd = -EBADF,
+        _cleanup_(supervisor_done) Supervisor s = { .conf_dir = o->conf_dir,
+                                                    .env_dir = o->env_dir,
+                                                    .notify_fd = -EBADF,
                                                     .lock_fd = -EBADF,
                                                     .cgroup_fd = -EBADF,
                                                     .families = o->families,
@@ -292,7 +287,7 @@ int supervisor_run(const SupervisorOptions *o) {
         log_init("roundtable", o->foreground ? LOG_TARGET_CONSOLE : LOG_TARGET_AUTO, LOG_LEVEL_INFO);
         if (supervisor_check_families(o) != 0)
                 return EXIT_CODE_USAGE;
-        r = supervisor_load_settings(o->conf_dir, &s.settings, &problems);
+        r = supervisor_load_settings(&s, &s.settings, &problems);
         if (problems.n > 0) {
                 _cleanup_free_ char *text = settings_problems_format(&problems);
 

@@ -76,7 +76,8 @@ typedef struct WorkerProcess {
 
 struct Supervisor {
         sd_event *event;
-        char *conf_dir, *runtime_dir, *state_dir, *host;
+        const char *conf_dir, *env_dir; /* of the command line; may be NULL */
+        char *runtime_dir, *state_dir, *host;
         char *worker_path;
         const char *const *families; /* of --family; NULL: all */
         bool foreground;
@@ -102,8 +103,9 @@ struct Supervisor {
 };
 
 typedef struct SupervisorOptions {
-        const char *conf_dir, *runtime_dir, *state_dir; /* NULL: from the settings */
-        const char *const *families;                    /* NULL-terminated, or NULL */
+        const char *conf_dir, *env_dir;      /* as settings_process_source() */
+        const char *runtime_dir, *state_dir; /* NULL: from the settings */
+        const char *const *families;         /* NULL-terminated, or NULL */
         bool foreground;
 } SupervisorOptions;
 
@@ -115,7 +117,7 @@ void supervisor_stop(Supervisor *s, int exit_code);
 WorkerProcess *supervisor_find_worker(Supervisor *s, const char *family);
 WorkerProcess *supervisor_find_pid(Supervisor *s, pid_t pid);
 /* Loads the settings as this supervisor was told to; as settings_load(). */
-int supervisor_load_settings(const char *conf_dir, Settings **ret, SettingsProblems *problems);
+int supervisor_load_settings(const Supervisor *s, Settings **ret, SettingsProblems *problems);
 /* In test builds $ROUNDTABLE_TEST_<name>_USEC instead of `usec`. */
 uint64_t supervisor_tunable_usec(const char *name, uint64_t usec);
 

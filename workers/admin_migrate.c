@@ -13,8 +13,6 @@
 #include "workers/registry.h"
 #include "workers/worker_protocol.h"
 
-extern char **environ;
-
 typedef struct Options {
         const char *conf_dir, *env_dir;
         bool json;
@@ -52,22 +50,9 @@ static int parse_options(int argc, char **argv, Options *o) {
 }
 
 static int load(const Options *o, Settings **ret) {
-        SettingsSource source = { .conf_dir = o->conf_dir,
-                                  .environ = (const char *const *) environ,
-                                  .env_dir = o->env_dir,
-                                  .read_environment_file = true,
-                                  .credentials_dir = getenv("CREDENTIALS_DIRECTORY") };
-        SettingsProblems problems = { 0 };
-        int r;
+        SettingsSource source = settings_process_source(o->conf_dir, o->env_dir);
 
-        r = settings_load(&source, family_manifests, ret, &problems);
-        if (r < 0) {
-                _cleanup_free_ char *text = settings_problems_format(&problems);
-
-                fprintf(stderr, "%s", text ? text : "out of memory\n");
-        }
-        settings_problems_done(&problems);
-        return r;
+        return settings_process_load(&source, family_manifests, false, ret);
 }
 
 static void *wait_for_signal(void *userdata) {

@@ -313,23 +313,9 @@ static void draw_start_delays(WorkerStart *s) {
 
 static int load_settings(const WorkerOptions *options, Settings **ret) {
         const FamilyManifest *const manifests[] = { options->manifest, NULL };
-        SettingsSource source = {
-                .conf_dir = options->conf_dir ?: ROUNDTABLE_SYSCONFDIR,
-                .environ = (const char *const *) environ,
-                .env_dir = options->env_dir,
-                .read_environment_file = true,
-                .credentials_dir = getenv("CREDENTIALS_DIRECTORY"),
-                .require_files = options->conf_dir != NULL,
-        };
-        _cleanup_(settings_problems_done) SettingsProblems problems = { 0 };
-        _cleanup_free_ char *text = NULL;
-        int r;
+        SettingsSource source = settings_process_source(options->conf_dir, options->env_dir);
 
-        r = settings_load(&source, manifests, ret, &problems);
-        text = settings_problems_format(&problems);
-        if (text)
-                (void) fputs(text, stderr);
-        return r;
+        return settings_process_load(&source, manifests, true, ret);
 }
 
 int worker_start_from_files(const WorkerOptions *options, WorkerStart *ret) {
@@ -338,11 +324,8 @@ int worker_start_from_files(const WorkerOptions *options, WorkerStart *ret) {
         int r;
 
         r = load_settings(options, &s.settings);
-        if (r < 0) {
-                if (r != -EBADMSG)
-                        (void) fprintf(stderr, "roundtable-worker: cannot read the settings: %s\n", strerror(-r));
+        if (r < 0)
                 return r == -EBADMSG ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED;
-        }
         if (gethostname(host, sizeof host - 1) < 0)
                 (void) strcpy(host, "localhost");
         s.host = strdup(host);

@@ -6,24 +6,10 @@
 #include "workers/registry.h"
 #include "workers/sample/sample_internal.h"
 
-extern char **environ;
-
 int sample_load_settings(const char *conf_dir, Settings **ret) {
-        SettingsSource source = { .conf_dir = conf_dir,
-                                  .environ = (const char *const *) environ,
-                                  .read_environment_file = true,
-                                  .credentials_dir = getenv("CREDENTIALS_DIRECTORY") };
-        SettingsProblems problems = { 0 };
-        int r;
+        SettingsSource source = settings_process_source(conf_dir, NULL);
 
-        r = settings_load(&source, family_manifests, ret, &problems);
-        if (r < 0) {
-                _cleanup_free_ char *text = settings_problems_format(&problems);
-
-                fprintf(stderr, "%s", text ? text : "out of memory\n");
-        }
-        settings_problems_done(&problems);
-        return r;
+        return settings_process_load(&source, family_manifests, false, ret);
 }
 
 int sample_connect(const Settings *settings, const char *name, SampleContext *s, Error *reterr) {
