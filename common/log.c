@@ -24,6 +24,7 @@ static char *identifier;
 static char *identity_family, *identity_worker;
 static _Atomic int max_level = LOG_LEVEL_INFO;
 static _Atomic uint64_t dropped;
+static bool journal_copy;
 static bool colour;
 static bool torn; /* the last line ended in its middle */
 /* Keeps lines whole where a write is cut short (beyond PIPE_BUF), and the identity's strings alive. */
@@ -47,7 +48,7 @@ int log_level_from_string(const char *name, LogLevel *ret) {
 }
 
 /* $JOURNAL_STREAM alone proves nothing: it is inherited by whoever has redirected stderr since. */
-static bool stderr_is_journal(void) {
+bool log_stderr_is_journal(void) {
         const char *stream = getenv("JOURNAL_STREAM");
         unsigned long long dev, inode;
         struct stat st;
@@ -60,7 +61,7 @@ static bool stderr_is_journal(void) {
 
 void log_init(const char *program, LogTarget t, LogLevel level) {
         if (t == LOG_TARGET_AUTO)
-                t = stderr_is_journal() ? LOG_TARGET_JOURNAL : LOG_TARGET_JSON;
+                t = log_stderr_is_journal() ? LOG_TARGET_JOURNAL : LOG_TARGET_JSON;
         (void) pthread_mutex_lock(&mutex);
         target = t;
         free(identifier);
@@ -76,6 +77,19 @@ void log_set_identity(const char *family, const char *worker) {
         free(identity_worker);
         identity_family = family ? strdup(family) : NULL;
         identity_worker = worker ? strdup(worker) : NULL;
+        (void) pthread_mutex_unlock(&mutex);
+}
+
+void log_set_target(LogTarget t) {
+        (void) pthread_mutex_lock(&mutex);
+        target = t;
+        (void) pthread_mutex_unlock(&mutex);
+}
+
+void log_set_journal_copy(bool on) {
+        (void) pthread_mutex_lock(&mutex);
+        /* without a journal sd_journal_sendv() says that all is well */
+        journal_copy = on && access("/run/systemd/journal/socket", W_OK) >= 0;
         (void) pthread_mutex_unlock(&mutex);
 }
 
@@ -151,6 +165,8 @@ static void write_journal(const LogRecord *record) {
 
 /* With the mutex held. */
 static void write_target(const LogRecord *record, uint64_t patience_msec) {
+        if (journal_copy && target != LOG_TARGET_JOURNAL)
+                write_journal(record);
         switch (target) {
         case LOG_TARGET_JOURNAL:
                 write_journal(record);

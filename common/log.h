@@ -51,6 +51,13 @@ typedef enum LogTarget {
  * this process are set by log_set_identity (strings are copied; NULL drops). */
 void log_init(const char *program, LogTarget target, LogLevel max_level);
 void log_set_identity(const char *family, const char *worker);
+/* Whether what is written to stderr ends up in the journal. */
+bool log_stderr_is_journal(void);
+/* Where the records from now on go. */
+void log_set_target(LogTarget target);
+/* Whether records also go to the journal when another target has them: what a person runs by hand is to be found there
+ * too. Nothing happens where there is no journal. */
+void log_set_journal_copy(bool on);
 void log_set_max_level(LogLevel level);
 LogLevel log_max_level(void);
 /* "emerg" … "debug"; -EINVAL for any other name (`warn` and `INFO` too: the original fell silent on them). */

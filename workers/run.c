@@ -1,9 +1,9 @@
 /* One run in the foreground. It takes the locks of the service, so that it never runs beside it, but no start delay and
- * no schedule. */
+ * no schedule. It confines itself as a worker does once the settings are read, and leaves the record of a run behind,
+ * in the journal and, with --json, on stdout; a dry run, which did nothing, leaves none. */
 
 #include <stdio.h>
 
-#include "build_paths.h"
 #include "common/clock.h"
 #include "common/failpoint.h"
 #include "workers/bindings.h"
@@ -11,7 +11,9 @@
 #include "workers/registry.h"
 #include "workers/run.h"
 #include "workers/run_lock.h"
+#include "workers/run_record.h"
 #include "workers/run_signals.h"
+#include "workers/sandbox.h"
 #include "workers/task_context.h"
 #include "workers/worker_protocol.h"
 
@@ -32,12 +34,14 @@ typedef struct Run {
         RunSignals *signals;
         RunLock *lock;
         char run_id[UUID_TEXT_SIZE];
-        uint64_t started_usec; /* monotonic */
+        RunRecord record;
         Progress progress;
+        LogTarget log_target;
         bool progress_shown;
 } Run;
 
 static void run_done(Run *run) {
+        run_record_done(&run->record);
         run->lock = run_lock_free(run->lock);
         run->signals = run_signals_free(run->signals);
         task_connections_done(&run->connections);
@@ -57,29 +61,34 @@ static int tell_error(const Run *run, const char *what, const Error *e) {
 }
 
 static int load_settings(Run *run) {
-        SettingsSource source = {
-                .conf_dir = run->options->conf_dir ?: ROUNDTABLE_SYSCONFDIR,
-                .environ = (const char *const *) environ,
-                .env_dir = run->options->env_dir,
-                .read_environment_file = true,
-                .credentials_dir = getenv("CREDENTIALS_DIRECTORY"),
-                .require_files = true,
-        };
-        SettingsProblems problems = { 0 };
-        _cleanup_free_ char *text = NULL;
+        SettingsSource source = settings_process_source(run->options->conf_dir, run->options->env_dir);
         LogLevel level;
         int r;
 
-        r = settings_load(&source, family_manifests, &run->settings, &problems);
-        /* warnings are for `config check` */
-        if (r < 0) {
-                text = settings_problems_format(&problems);
-                (void) fputs(text ? text : "out of memory\n", stderr);
-        }
-        settings_problems_done(&problems);
+        r = settings_process_load(&source, family_manifests, false, &run->settings);
         if (r >= 0 && log_level_from_string(settings_string(run->settings, "log.level"), &level) >= 0)
                 log_set_max_level(level);
         return r;
+}
+
+/* Before the first thread. Nothing is written but to servers and to what is open already. Returns an exit code. */
+static int confine(const Run *run) {
+        const char *family = run->family->name;
+        _cleanup_free_ const char **paths = settings_worker_paths(run->settings, run->family);
+        SandboxOptions options = {
+                .mode = settings_worker_string(run->settings, family, "worker.sandbox"),
+                .read_paths = paths,
+                .open_files = settings_worker_int(run->settings, family, "worker.open_files"),
+        };
+        _cleanup_(sandbox_report_done) SandboxReport report = { 0 };
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        if (!paths)
+                (void) error_set(&e, ERROR_RETRY, -ENOMEM, "out of memory");
+        else if (sandbox_enter(&options, &report, &e) >= 0)
+                return EXIT_CODE_OK;
+        (void) tell_error(run, "cannot enter its sandbox", &e);
+        return str_eq(options.mode, "required") ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED;
 }
 
 /* Callbacks of the services. */
@@ -168,10 +177,14 @@ static int make_lock(Run *run, Error *reterr) {
 
 static void tell_obstacle(const Run *run, const LockTakeResult *result) {
         const char *holder = str_empty(result->holder) ? "somebody" : result->holder;
+        /* R is looked at first, but whoever has an E runs the task */
+        LockOutcome outcome = result->outcome == LOCK_HELD_R && result->holder_kind == LOCK_HOLDER_RUN
+                                      ? LOCK_HELD_E
+                                      : result->outcome;
         char left[64];
 
         (void) format_duration(result->wait_usec, left, sizeof(left));
-        switch (result->outcome) {
+        switch (outcome) {
         case LOCK_HELD_R:
                 (void) fprintf(stderr,
                                "%s: its interval is held by %s for another %s\n"
@@ -180,13 +193,13 @@ static void tell_obstacle(const Run *run, const LockTakeResult *result) {
                 break;
         case LOCK_HELD_E:
                 (void) fprintf(stderr,
-                               "%s: is being run by %s; the lock lives for another %s unless it is renewed\n"
+                               "%s: is being run by %s\n"
                                "  HINT: --wait waits for the end of that run\n",
-                               run->options->task, holder, left);
+                               run->options->task, holder);
                 break;
         case LOCK_PAUSED:
-                (void) fprintf(stderr, "%s: is paused%s%s\n  HINT: roundtable resume %s\n", run->options->task,
-                               str_empty(result->holder) ? "" : " by ", result->holder ?: "", run->options->task);
+                (void) fprintf(stderr, "%s: is paused by %s\n  HINT: --wait waits until it is resumed\n",
+                               run->options->task, holder);
                 break;
         case LOCK_WAIT_EPOCH:
                 (void) fprintf(stderr, "%s: Redis is new or was emptied; waiting for owners of locks to show up\n",
@@ -228,15 +241,16 @@ static int take_lock(Run *run) {
 }
 
 /* Runs slice after slice. 0, TASK_MORE when the preview ends early, or negative errno. */
-static int run_slices(Run *run, TaskContext *ctx, TaskRun body) {
+static int run_slices(Run *run, TaskContext *ctx, TaskRun body, unsigned *slices) {
         unsigned pages = run->options->pages > 0 ? run->options->pages : 1;
 
-        for (unsigned slice = 1;; slice++) {
+        for (;;) {
                 int r = body(ctx);
 
+                ++*slices;
                 if (r != TASK_MORE)
                         return r;
-                if (run->options->dry_run && slice >= pages)
+                if (run->options->dry_run && *slices >= pages)
                         return TASK_MORE;
                 r = cancel_token_check(run->token);
                 if (r < 0)
@@ -245,100 +259,127 @@ static int run_slices(Run *run, TaskContext *ctx, TaskRun body) {
         }
 }
 
-static void tell_fields(const TaskContext *ctx) {
-        const TaskField *fields;
-        size_t n;
-
-        fields = task_context_fields(ctx, &n);
-        for (size_t i = 0; i < n; i++)
-                (void) printf(", %s %lld", fields[i].name, (long long) fields[i].value);
-        if (task_context_items_failed(ctx) > 0)
-                (void) printf(", %llu left out", (unsigned long long) task_context_items_failed(ctx));
-        (void) printf(", %llu round trips\n", (unsigned long long) task_context_round_trips(ctx));
+static void tell_fields(const RunRecord *record) {
+        for (size_t i = 0; i < record->n_fields; i++)
+                (void) printf(", %s %lld", record->fields[i].name, (long long) record->fields[i].value);
+        if (record->items_failed > 0)
+                (void) printf(", %llu left out", (unsigned long long) record->items_failed);
+        (void) printf(", %llu round trips\n", (unsigned long long) record->round_trips);
 }
 
-static void tell_result(Run *run, const TaskContext *ctx, int r) {
-        const Error *e = task_context_error(ctx);
+static void tell_result(const Run *run, int r) {
+        const Error *e = &run->record.error;
         CancelReason reason = cancel_token_reason(run->token);
         char duration[64];
 
-        end_progress(run);
-        (void) format_duration(clock_monotonic_usec() - run->started_usec, duration, sizeof(duration));
+        (void) format_duration(clock_monotonic_usec() - run->record.started_monotonic_usec, duration, sizeof(duration));
         if (r >= 0) {
                 (void) printf("%s: %s in %s", run->options->task, run->options->dry_run ? "previewed" : "done",
                               duration);
-                tell_fields(ctx);
+                tell_fields(&run->record);
                 if (r == TASK_MORE)
                         (void) printf("%s: the preview stops here, the task has more to do; --pages N goes on\n",
                                       run->options->task);
                 return;
         }
         (void) printf("%s: %s after %s: %s\n", run->options->task, reason == CANCEL_NONE ? "failed" : "cancelled",
-                      duration, e->text ? error_text(e) : strerror(-r));
+                      duration, error_text(e));
         if (reason != CANCEL_NONE)
                 (void) printf("  reason: %s\n", cancel_reason_to_string(reason));
         if (e->hint)
                 (void) printf("  HINT: %s\n", e->hint);
 }
 
-/* The run itself. The result for the locks goes to ret_result. */
-static int execute(Run *run, TaskRun body, const char **ret_result) {
+/* The record goes where programs look for it; the person who waits has been told, or wants just this (--json). */
+static void leave_record(Run *run) {
+        log_set_target(run->options->json ? LOG_TARGET_JSON : LOG_TARGET_NONE);
+        run_record_finish(&run->record, run->metrics, run->spec->name);
+        log_set_target(run->log_target);
+}
+
+/* The run itself; its result is in the record. */
+static int execute(Run *run, TaskRun body) {
         TaskOptions options = {
                 .task = run->spec->name,
                 .run_id = run->run_id,
-                .now_usec = clock_realtime_usec(),
                 .max_run_usec =
                         settings_task_duration_usec(run->settings, run->family->name, run->spec->name, "max_run"),
                 .dry_run = run->options->dry_run,
         };
         _cleanup_(task_context_freep) TaskContext *ctx = NULL;
+        CancelReason reason;
+        unsigned slices = 0;
         int r;
 
-        *ret_result = "failed";
-        run->started_usec = clock_monotonic_usec();
+        run_record_begin(&run->record, run->run_id);
+        options.now_usec = run->record.started_usec;
         r = task_context_new(&run->services, &options, &run->connections, run->token, &ctx);
         if (r < 0) {
                 (void) fprintf(stderr, "%s: %s\n", run->spec->name, strerror(-r));
+                run->record.result = RUN_FAILED;
                 return EXIT_CODE_FAILED;
         }
+        if (!run->options->dry_run)
+                run_metrics_started(run->metrics, run->spec->name);
         failpoint_set_task(run->spec->name);
-        r = run_slices(run, ctx, body);
+        r = run_slices(run, ctx, body, &slices);
         failpoint_set_task(NULL);
-        tell_result(run, ctx, r);
+        run_record_add_slice(&run->record, ctx); /* one context for all of them */
+        run->record.slices = slices;
+        if (r < 0 && run->record.error.err == 0)
+                (void) error_set(&run->record.error, ERROR_RETRY, r, "%s", strerror(-r));
+        reason = cancel_token_reason(run->token);
+        run->record.result = r >= 0                                               ? RUN_OK
+                             : reason == CANCEL_NONE || reason == CANCEL_DEADLINE ? RUN_FAILED
+                                                                                  : RUN_CANCELLED;
+        end_progress(run);
+        if (!run->options->json || run->options->dry_run)
+                tell_result(run, r);
         (void) fflush(stdout);
-        if (r < 0 && cancel_token_reason(run->token) != CANCEL_NONE)
-                *ret_result = "cancelled";
-        else if (r >= 0)
-                *ret_result = "ok";
+        if (!run->options->dry_run)
+                leave_record(run);
         return r < 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+}
+
+/* Once the locks are released: the original's time includes that. */
+static void send_timing(const Run *run) {
+        uint64_t interval = settings_task_duration_usec(run->settings, run->family->name, run->spec->name, "interval");
+
+        if (!run->options->dry_run)
+                run_metrics_ended(&run->record, run->metrics, run->spec->name, interval);
 }
 
 static int locked_run(Run *run, TaskRun body) {
         _cleanup_error_ Error e = ERROR_INIT;
-        const char *result;
         int code;
 
-        if (run->options->no_lock)
-                return execute(run, body, &result);
+        if (run->options->no_lock) {
+                code = execute(run, body);
+                send_timing(run);
+                return code;
+        }
         if (make_lock(run, &e) < 0)
                 return tell_error(run, "cannot make its lock", &e);
         code = take_lock(run);
         if (code >= 0)
                 return code;
-        code = execute(run, body, &result);
-        if (run_lock_end(run->lock, result, &e) < 0)
+        code = execute(run, body);
+        if (run_lock_end(run->lock, run_result_to_string(run->record.result), &e) < 0)
                 /* what was done is done; others wait a little longer */
                 (void) fprintf(stderr, "%s: its lock could not be released and runs out by itself: %s\n",
                                run->options->task, error_text(&e));
+        send_timing(run);
         return code;
 }
 
 int run_main(const RunOptions *options) {
         _cleanup_(run_done) Run run = { .options = options };
         TaskRun body;
-        int r;
+        int r, code;
 
-        log_init("roundtable-worker", LOG_TARGET_CONSOLE, LOG_LEVEL_INFO);
+        run.log_target = log_stderr_is_journal() ? LOG_TARGET_JOURNAL : LOG_TARGET_CONSOLE;
+        log_init("roundtable-worker", run.log_target, LOG_LEVEL_INFO);
+        log_set_journal_copy(true);
         run.family = family_manifest_find_task(options->task, &run.spec);
         body = run.family ? task_binding_find(run.family->name, options->task) : NULL;
         if (!body) {
@@ -349,6 +390,9 @@ int run_main(const RunOptions *options) {
         r = load_settings(&run);
         if (r < 0)
                 return r == -EBADMSG ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED;
+        code = confine(&run);
+        if (code != EXIT_CODE_OK)
+                return code;
         (void) random_uuid(run.run_id);
         r = cancel_token_new(&run.token);
         if (r >= 0)

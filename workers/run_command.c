@@ -8,8 +8,8 @@
 #include "workers/worker_protocol.h"
 
 static int usage(void) {
-        (void) fputs("usage: roundtable run TASK [--wait] [--force] [--no-lock] [--dry-run [--pages N]] [--conf DIR] "
-                     "[--env-dir DIR]\n",
+        (void) fputs("usage: roundtable run TASK [--wait] [--force] [--no-lock] [--dry-run [--pages N]] [--json] "
+                     "[--conf DIR] [--env-dir DIR]\n",
                      stderr);
         return EXIT_CODE_USAGE;
 }
@@ -33,6 +33,7 @@ int run_command(int argc, char **argv) {
                 OPTION_NO_LOCK,
                 OPTION_DRY_RUN,
                 OPTION_PAGES,
+                OPTION_JSON,
                 OPTION_CONF,
                 OPTION_ENV_DIR
         };
@@ -41,6 +42,7 @@ int run_command(int argc, char **argv) {
                                                  { "no-lock", no_argument, NULL, OPTION_NO_LOCK },
                                                  { "dry-run", no_argument, NULL, OPTION_DRY_RUN },
                                                  { "pages", required_argument, NULL, OPTION_PAGES },
+                                                 { "json", no_argument, NULL, OPTION_JSON },
                                                  { "conf", required_argument, NULL, OPTION_CONF },
                                                  { "env-dir", required_argument, NULL, OPTION_ENV_DIR },
                                                  { NULL, 0, NULL, 0 } };
@@ -66,6 +68,9 @@ int run_command(int argc, char **argv) {
                                 return usage();
                         }
                         break;
+                case OPTION_JSON:
+                        o.json = true;
+                        break;
                 case OPTION_CONF:
                         o.conf_dir = optarg;
                         break;
@@ -83,6 +88,10 @@ int run_command(int argc, char **argv) {
         }
         if (o.pages > 0 && !o.dry_run) {
                 (void) fputs("--pages is for --dry-run; a real run goes on until the task is done\n", stderr);
+                return usage();
+        }
+        if (o.json && o.dry_run) {
+                (void) fputs("--json prints the record of a run, and a dry run has none\n", stderr);
                 return usage();
         }
         o.task = argv[optind];
