@@ -218,7 +218,7 @@ def test_a_bar_on_a_terminal_and_only_there(deployment):
     os.close(master)
     text = shown.decode()
     assert p.returncode == 0, text
-    assert 'testing_more [##########' in text and '1/4 slices' in text and '4/4 slices' in text
-    assert text.index('4/4 slices') < text.index('testing_more: done')
+    assert 'testing_more [##########' in text and '1 of 4 slices' in text and '4 of 4 slices' in text
+    assert text.index('4 of 4 slices') < text.index('testing_more: done')
     p = run_once(deployment, 'testing_more')
-    assert p.returncode == 0 and '/4 slices' not in p.stdout + p.stderr
+    assert p.returncode == 0 and 'of 4 slices' not in p.stdout + p.stderr
