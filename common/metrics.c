@@ -46,9 +46,9 @@ static void resolver_unref_unlock(Resolver *r) {
         free(r);
 }
 
-/* Only IPv4, as the original's socket. A failed look-up keeps the last address. */
-static void resolver_look_up(Resolver *r) {
-        const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM };
+/* Only IPv4, as the original's socket. A failed look-up keeps the last address. `flags` as for getaddrinfo. */
+static void resolver_look_up(Resolver *r, int flags) {
+        const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_DGRAM, .ai_flags = flags };
         struct addrinfo *list = NULL;
 
         if (getaddrinfo(r->host, r->port, &hints, &list) != 0)
@@ -69,7 +69,7 @@ static void *resolver_run(void *userdata) {
                 struct timespec until;
 
                 (void) pthread_mutex_unlock(&r->mutex);
-                resolver_look_up(r);
+                resolver_look_up(r, 0);
                 (void) pthread_mutex_lock(&r->mutex);
                 (void) clock_gettime(CLOCK_MONOTONIC, &until);
                 until.tv_sec += r->resolved ? REFRESH_SECONDS : RETRY_SECONDS;
@@ -102,6 +102,8 @@ static int resolver_start(const char *host, uint16_t port, Resolver **ret) {
         (void) pthread_cond_init(&r->wake, &monotonic);
         (void) pthread_condattr_destroy(&monotonic);
         r->references = 2;
+        /* an address in digits is ready at once: a run in the foreground may be over before the thread has begun */
+        resolver_look_up(r, AI_NUMERICHOST);
         /* signals belong to the main thread's loop */
         (void) sigfillset(&all);
         (void) pthread_sigmask(SIG_SETMASK, &all, &old);
