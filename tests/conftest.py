@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import harness  # noqa: E402
 import servers  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -27,6 +28,16 @@ def build():
 def postgres():
     with servers.Postgres() as server:
         yield server
+
+
+@pytest.fixture(scope='session')
+def migrated_database(build, postgres):
+    """The name of a database with all tables and no rows, to be copied: postgres.create_database(name, template=…)."""
+    name = postgres.create_database('migrated_template')
+    with harness.Deployment(build, postgres, name) as d:
+        done = d.run('roundtable-admin', 'migrate', '--conf', d.conf)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+    return name
 
 
 @pytest.fixture

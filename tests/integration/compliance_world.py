@@ -1,0 +1,140 @@
+"""A migrated database and Redis with just the rows that a test of the compliance family needs, and what was sent to
+statsd. Test files import the fixture `world`."""
+import datetime
+import os
+import socket
+import subprocess
+import uuid
+
+import pytest
+
+import harness
+
+NOW = '2026-02-01T00:00:00.000Z'
+
+
+def usec(iso):
+    """Microseconds since the epoch of an ISO instant."""
+    at = datetime.datetime.fromisoformat(iso.replace('Z', '+00:00'))
+    return (at - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)) // datetime.timedelta(microseconds=1)
+
+
+class Statsd:
+    """Receives metrics; what is waiting is read when asked for."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.socket.bind(('127.0.0.1', 0))
+        self.socket.setblocking(False)
+        self.port = self.socket.getsockname()[1]
+
+    def read(self):
+        """All metrics since the last call: name without "roundtable." -> list of (value, type, tags)."""
+        found = {}
+        while True:
+            try:
+                datagram = self.socket.recv(65536).decode()
+            except BlockingIOError:
+                return found
+            head, _, tags = datagram.partition('|#')
+            name, _, rest = head.partition(':')
+            value, kind = rest.split('|')[:2]
+            assert name.startswith('roundtable.'), datagram
+            own = dict(t.split(':', 1) for t in tags.split(',') if not t.startswith(('NODE_ENV', 'SERVICE_NAME')))
+            found.setdefault(name[len('roundtable.'):], []).append((float(value), kind, own))
+
+    def close(self):
+        self.socket.close()
+
+
+class World:
+    def __init__(self, build, postgres, database, redis_server):
+        self.postgres = postgres
+        self.database = database
+        self.redis = redis_server.client()
+        self.statsd = Statsd()
+        self.deployment = harness.Deployment(build, postgres, database, redis_server)
+        self.deployment.settings(None, statsd={'host': '127.0.0.1', 'port': self.statsd.port})
+        self.connection = postgres.connect(database)
+        # the rows of a test stand alone: without blocks and events behind them
+        self.sql("SET session_replication_role = replica; SET timezone = 'UTC'")
+
+    def close(self):
+        self.connection.close()
+        self.deployment.close()
+        self.statsd.close()
+        self.redis.close()
+
+    def sql(self, text, parameters=None):
+        with self.connection.cursor() as cursor:
+            cursor.execute(text, parameters)
+            return cursor.fetchall() if cursor.description else None
+
+    def insert(self, table, **values):
+        names = ', '.join(f'"{n}"' for n in values)
+        marks = ', '.join(['%s'] * len(values))
+        self.sql(f'INSERT INTO {table} ({names}) VALUES ({marks})', tuple(values.values()))
+
+    def subaccount(self, address, number=0, updated='2020-01-01T00:00:00Z'):
+        """Makes it if it is new; returns its id."""
+        id = str(uuid.uuid5(uuid.NAMESPACE_URL, f'{address}-{number}'))
+        self.sql('INSERT INTO subaccounts VALUES (%s, %s, %s, %s, 1) ON CONFLICT (id) DO UPDATE '
+                 'SET "updatedAt" = excluded."updatedAt"', (id, address, number, updated))
+        return id
+
+    def wallet(self, address, volume='0'):
+        self.insert('wallets', address=address, totalTradingRewards='0', totalVolume=volume)
+
+    def block(self, at, height=None):
+        if height is None:
+            height = self.sql('SELECT coalesce(max("blockHeight"), 0) + 1 FROM blocks')[0][0]
+        self.insert('blocks', blockHeight=height, time=at)
+
+    def fill(self, owner, at, price, size, liquidity='TAKER', type='LIMIT', fee='0', share='0', height=1):
+        """owner: "address/number"."""
+        address, _, number = owner.partition('/')
+        self.insert('fills', id=str(uuid.uuid4()), subaccountId=self.subaccount(address, int(number or 0)), side='BUY',
+                    liquidity=liquidity, type=type, clobPairId=1, size=size, price=price, quoteAmount='0',
+                    eventId=b'\0' * 12, transactionHash='', createdAt=at, createdAtHeight=height, fee=fee,
+                    affiliateRevShare=share)
+
+    def cache(self, key):
+        rows = self.sql('SELECT value FROM persistent_cache WHERE key = %s', (key,))
+        return rows[0][0] if rows else None
+
+    def run(self, task, expect=0, environment=None, now=NOW, arguments=()):
+        """One run in the foreground, at `now`; returns the CompletedProcess."""
+        done = self.deployment.run('roundtable-worker', '--run', task, '--no-lock', '--conf', self.deployment.conf,
+                                   *arguments,
+                                   environment=dict({'ROUNDTABLE_TEST_NOW_USEC': str(usec(now))}, **(environment or {})),
+                                   timeout=180)
+        assert done.returncode == expect, (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
+        return done
+
+    def start(self, task, now=NOW, environment=None):
+        """The same without waiting for its end: a Popen with text pipes."""
+        d = self.deployment
+        return subprocess.Popen([d.program_path('roundtable-worker'), '--run', task, '--no-lock', '--conf', d.conf],
+                                env=dict(d.environment, ROUNDTABLE_TEST_NOW_USEC=str(usec(now)), **(environment or {})),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                cwd=d.directory)
+
+    def failpoints(self, task, now=NOW):
+        """The points that an undisturbed run passes."""
+        recorded = os.path.join(self.deployment.directory, 'points')
+        if os.path.exists(recorded):
+            os.unlink(recorded)
+        self.run(task, environment={'ROUNDTABLE_FAILPOINT_RECORD': recorded}, now=now)
+        with open(recorded) as f:
+            return f.read().split()
+
+
+@pytest.fixture
+def world(build, postgres, migrated_database, redis, redis_server):
+    name = postgres.create_database('compliance_test', template=migrated_database)
+    w = World(build, postgres, name, redis_server)
+    yield w
+    w.close()
+    postgres.execute('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s', (name,))
+    postgres.execute(f'DROP DATABASE "{name}"')
