@@ -426,9 +426,33 @@ static int conn_load_scripts(RedisConn *c, const RedisPipeline *p, CancelToken *
         return 0;
 }
 
+/* Where the replies of an exchange go. A NULL callback leaves them in the pipeline. */
+typedef struct ReplySink {
+        RedisReplyCallback callback;
+        void *userdata;
+        bool stopped; /* by the callback, which says nothing about the server */
+} ReplySink;
+
+static int take_reply(RedisConn *c, RedisPipeline *p, size_t i, redisReply *reply, ReplySink *sink, Error *reterr) {
+        int r;
+
+        if (!sink || !sink->callback) {
+                redis_command_set_reply(&p->commands[i], reply);
+                return 0;
+        }
+        r = sink->callback(i, reply, sink->userdata, reterr);
+        freeReplyObject(reply);
+        /* the replies that were not read would be taken for answers to something else */
+        if (r < 0) {
+                sink->stopped = true;
+                redis_conn_reset(c);
+        }
+        return r;
+}
+
 /* Sends the commands that `only_forgotten` selects (all, or the scripts answered NOSCRIPT, now with their text). */
-static int conn_exchange(RedisConn *c, const char *name, RedisPipeline *p, bool only_forgotten, CancelToken *token,
-                         Error *reterr) {
+static int conn_exchange(RedisConn *c, const char *name, RedisPipeline *p, bool only_forgotten, ReplySink *sink,
+                         CancelToken *token, Error *reterr) {
         Exchange x = { .conn = c, .name = name, .token = token, .progress_usec = clock_monotonic_usec() };
         int r = 0;
 
@@ -454,7 +478,7 @@ static int conn_exchange(RedisConn *c, const char *name, RedisPipeline *p, bool 
                         continue;
                 r = exchange_next(&x, &reply, reterr);
                 if (r >= 0)
-                        redis_command_set_reply(&p->commands[i], reply);
+                        r = take_reply(c, p, i, reply, sink, reterr);
         }
         buffer_done(&x.out);
         c->round_trips++;
@@ -468,7 +492,8 @@ static bool any_forgotten(const RedisPipeline *p) {
         return false;
 }
 
-int redis_execute(RedisConn *c, const char *name, RedisPipeline *p, CancelToken *token, Error *reterr) {
+static int execute(RedisConn *c, const char *name, RedisPipeline *p, ReplySink *sink, CancelToken *token,
+                   Error *reterr) {
         _cleanup_error_ Error e = ERROR_INIT;
         int r;
 
@@ -481,11 +506,11 @@ int redis_execute(RedisConn *c, const char *name, RedisPipeline *p, CancelToken 
         if (r >= 0)
                 r = conn_load_scripts(c, p, token, &e);
         if (r >= 0)
-                r = conn_exchange(c, name, p, false, token, &e);
+                r = conn_exchange(c, name, p, false, sink, token, &e);
         /* the server lost its scripts (SCRIPT FLUSH, restart): those commands alone are sent again, with the text */
         if (r >= 0 && any_forgotten(p))
-                r = conn_exchange(c, name, p, true, token, &e);
-        report_state(c, r < 0 ? &e : NULL);
+                r = conn_exchange(c, name, p, true, NULL, token, &e);
+        report_state(c, r < 0 && !(sink && sink->stopped) ? &e : NULL);
         if (r < 0) {
                 if (reterr)
                         error_move(reterr, &e);
@@ -493,6 +518,19 @@ int redis_execute(RedisConn *c, const char *name, RedisPipeline *p, CancelToken 
         }
         FAILPOINT("redis", name, "after");
         return 0;
+}
+
+int redis_execute(RedisConn *c, const char *name, RedisPipeline *p, CancelToken *token, Error *reterr) {
+        return execute(c, name, p, NULL, token, reterr);
+}
+
+int redis_execute_each(RedisConn *c, const char *name, RedisPipeline *p, RedisReplyCallback callback, void *userdata,
+                       CancelToken *token, Error *reterr) {
+        for (size_t i = 0; i < p->n; i++)
+                if (p->commands[i].script)
+                        return error_set(reterr, ERROR_NEVER, -EINVAL, "redis %s: %s: scripts are not streamed",
+                                         c->url.display, name);
+        return execute(c, name, p, &(ReplySink){ .callback = callback, .userdata = userdata }, token, reterr);
 }
 
 int redis_command(RedisConn *c, const char *name, CancelToken *token, redisReply **ret, Error *reterr, size_t argc,

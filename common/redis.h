@@ -61,6 +61,12 @@ const redisReply *redis_pipeline_reply(const RedisPipeline *p, size_t i);
  * replies arrived, also when some of them are error replies, which are the caller's to look at (redis_reply_check).
  * A connection lost after sending is ERROR_UNCERTAIN, before: ERROR_RETRY; refused password: ERROR_NEVER. */
 int redis_execute(RedisConn *c, const char *name, RedisPipeline *p, CancelToken *token, Error *reterr);
+/* As redis_execute, but hands over each reply as it arrives and frees it then, so that a pipeline of large replies
+ * needs the memory of one of them while the server already makes the next. No scripts in it (-EINVAL). The callback's
+ * negative errno ends it, and the connection. Replies handed over before a failure stay handed over. */
+typedef int (*RedisReplyCallback)(size_t i, const redisReply *reply, void *userdata, Error *reterr);
+int redis_execute_each(RedisConn *c, const char *name, RedisPipeline *p, RedisReplyCallback callback, void *userdata,
+                       CancelToken *token, Error *reterr);
 /* One command, one reply; the caller frees it with freeReplyObject. Error replies become errors. */
 int redis_command(RedisConn *c, const char *name, CancelToken *token, redisReply **ret, Error *reterr, size_t argc,
                   const char *const *argv, const size_t *lengths);

@@ -73,6 +73,9 @@ void task_rollback(TaskContext *ctx);
 
 /* Redis. Reads happen in a dry run too; writes are printed and have no replies then: *ret_done false, reply NULL. */
 int task_redis_read(TaskContext *ctx, const char *name, RedisPipeline *p, Error *reterr);
+/* Hands over each reply as it arrives (redis_execute_each): for pipelines of large replies. */
+int task_redis_read_each(TaskContext *ctx, const char *name, RedisPipeline *p, RedisReplyCallback callback,
+                         void *userdata, Error *reterr);
 int task_redis_write(TaskContext *ctx, const char *name, RedisPipeline *p, bool *ret_done, Error *reterr);
 
 /* Kafka: 0 when everything is acknowledged (or printed, in a dry run: ret_delivered all true). */

@@ -31,6 +31,17 @@ int task_redis_read(TaskContext *ctx, const char *name, RedisPipeline *p, Error 
         return redis_execute(c, name, p, ctx->token, reterr);
 }
 
+int task_redis_read_each(TaskContext *ctx, const char *name, RedisPipeline *p, RedisReplyCallback callback,
+                         void *userdata, Error *reterr) {
+        RedisConn *c = NULL;
+        int r;
+
+        r = get_connection(ctx, &c, reterr);
+        if (r < 0)
+                return r;
+        return redis_execute_each(c, name, p, callback, userdata, ctx->token, reterr);
+}
+
 int task_redis_write(TaskContext *ctx, const char *name, RedisPipeline *p, bool *ret_done, Error *reterr) {
         int r;
 

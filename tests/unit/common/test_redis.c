@@ -102,6 +102,53 @@ Test(redis, long_pipeline_with_long_replies_does_not_block) {
         cr_assert_leq(redis_conn_round_trips(c), 4);
 }
 
+typedef struct Seen {
+        size_t n, stop_at;
+        bool in_order;
+} Seen;
+
+static int see(size_t i, const redisReply *reply, void *userdata, Error *reterr) {
+        Seen *s = userdata;
+
+        if (i == s->stop_at)
+                return error_set(reterr, ERROR_NEVER, -EDOM, "enough");
+        s->in_order = s->in_order && i == s->n && reply->type == REDIS_REPLY_STRING && (size_t) atol(reply->str) == i;
+        s->n++;
+        return 0;
+}
+
+Test(redis, replies_are_handed_over_one_by_one) {
+        static const RedisScript script = { "unit.one", "return 1" };
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
+        _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
+        _cleanup_error_ Error e = ERROR_INIT;
+        Seen s = { .stop_at = SIZE_MAX, .in_order = true };
+        redisReply *reply;
+        char text[24];
+
+        cr_assert_eq(redis_pipeline_new(&p), 0);
+        for (int i = 0; i < 5000; i++) {
+                (void) snprintf(text, sizeof(text), "%d", i);
+                cr_assert_eq(redis_pipeline_addv(p, "ECHO", text, NULL), 0);
+        }
+        cr_assert_eq(redis_execute_each(c, "echo", p, see, &s, NULL, &e), 0, "%s", error_text(&e));
+        cr_assert_eq(s.n, 5000);
+        cr_assert(s.in_order);
+        cr_assert_null(redis_pipeline_reply(p, 7));
+
+        /* the callback ends it, and the replies that were not read are no answers to what comes next */
+        s = (Seen){ .stop_at = 3, .in_order = true };
+        cr_assert_eq(redis_execute_each(c, "echo", p, see, &s, NULL, &e), -EDOM);
+        cr_assert_str_eq(error_text(&e), "enough");
+        cr_assert_eq(s.n, 3);
+        reply = RUN(c, "ECHO", "next");
+        cr_assert_str_eq(reply->str, "next");
+        freeReplyObject(reply);
+
+        cr_assert_eq(redis_pipeline_add_script(p, &script, 0, NULL, 0, NULL), 0);
+        cr_assert_eq(redis_execute_each(c, "echo", p, see, &s, NULL, &e), -EINVAL);
+}
+
 Test(redis, scripts_survive_a_flush) {
         static const RedisScript script = { "unit.add", "return redis.call('INCRBY', KEYS[1], ARGV[1])" };
         _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
