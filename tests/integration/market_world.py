@@ -92,10 +92,10 @@ class World:
         return self.sql('SELECT "priceChange24H"::text, "volume24H"::text, "trades24H", "nextFundingRate"::text, '
                         '"openInterest"::text FROM perpetual_markets WHERE id = %s', (id,))[0]
 
-    def run(self, expect=0, environment=None, now_usec=NOW_USEC):
-        """One run of market_updater in the foreground; returns the CompletedProcess."""
-        done = self.deployment.run('roundtable-worker', '--run', 'market_updater', '--no-lock', '--conf',
-                                   self.deployment.conf,
+    def run(self, expect=0, environment=None, now_usec=NOW_USEC, task='market_updater', arguments=()):
+        """One run of a task in the foreground; returns the CompletedProcess."""
+        done = self.deployment.run('roundtable-worker', '--run', task, '--no-lock', '--conf', self.deployment.conf,
+                                   *arguments,
                                    environment=dict({'ROUNDTABLE_TEST_NOW_USEC': str(now_usec)}, **(environment or {})),
                                    timeout=180)
         assert done.returncode == expect, (done.returncode, done.stdout[-3000:], done.stderr[-3000:])

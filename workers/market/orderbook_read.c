@@ -1,0 +1,223 @@
+#include "common/json.h"
+#include "sql/statements.h"
+#include "workers/market/orderbook_read.h"
+
+/* Columns of read_orderbook_markets.sql. */
+enum { ROW_CLOB_PAIR, ROW_TICKER, ROW_CONVERSION_EXPONENT, ROW_RESOLUTION };
+
+/* Commands of one book: a transaction, so that the four hashes are of one instant. */
+static const char *const multi[] = { "MULTI" }, *const execute[] = { "EXEC" };
+enum { COMMANDS_PER_BOOK = 6, EXEC_OF_BOOK = 5 };
+
+/* Names of a mismatch that a record holds: a broken hash of a million fields must not become a record of that size. */
+#define MISMATCHES_LOGGED 1000
+
+struct OrderbookReader {
+        TaskContext *ctx;
+        unsigned flags;
+        OrderbookCallback callback;
+        void *userdata;
+        RedisPipeline *pipeline;
+        const OrderbookMarket *const *markets; /* of the page under way */
+        Orderbook book;
+};
+
+void orderbook_markets_done(OrderbookMarkets *l) {
+        free(l->markets);
+        PQclear(l->listing);
+        *l = (OrderbookMarkets){ 0 };
+}
+
+PgServer orderbook_default_server(TaskContext *ctx) {
+        return settings_bool(task_settings(ctx), "database.read_default_from_replica") ? PG_REPLICA : PG_PRIMARY;
+}
+
+int orderbook_markets_read(TaskContext *ctx, PgServer server, OrderbookMarkets *ret, Error *reterr) {
+        _cleanup_orderbook_markets_ OrderbookMarkets l = { 0 };
+        int r;
+
+        r = task_query(ctx, server, &sql_market_read_orderbook_markets, 0, NULL, &l.listing, reterr);
+        if (r < 0)
+                return r;
+        l.n = (size_t) PQntuples(l.listing);
+        l.markets = calloc(l.n > 0 ? l.n : 1, sizeof(*l.markets));
+        if (!l.markets)
+                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for %zu markets", l.n);
+        for (size_t i = 0; i < l.n; i++)
+                l.markets[i] = (OrderbookMarket){
+                        .clob_pair_id = PQgetvalue(l.listing, (int) i, ROW_CLOB_PAIR),
+                        .ticker = PQgetvalue(l.listing, (int) i, ROW_TICKER),
+                        .conversion_exponent = atoi(PQgetvalue(l.listing, (int) i, ROW_CONVERSION_EXPONENT)),
+                        .resolution = atoi(PQgetvalue(l.listing, (int) i, ROW_RESOLUTION)),
+                };
+        *ret = l;
+        l = (OrderbookMarkets){ 0 };
+        return 0;
+}
+
+char *orderbook_key(const char *ticker, OrderbookSideName side, bool times) {
+        return str_printf("v4/orderbookLevels/%s/%s%s", ticker, orderbook_side_to_string(side),
+                          times ? "/lastUpdated" : "");
+}
+
+char *orderbook_item(const OrderbookMarket *m) {
+        return str_printf("market %s", m->ticker);
+}
+
+static char *texts_to_json(const OrderbookText *texts, size_t n) {
+        _cleanup_buffer_ Buffer b = { 0 };
+
+        (void) buffer_append_string(&b, "[");
+        for (size_t i = 0; i < n && i < MISMATCHES_LOGGED; i++) {
+                if (i > 0)
+                        (void) buffer_append_string(&b, ",");
+                (void) json_append_string(&b, texts[i].s, texts[i].n);
+        }
+        (void) buffer_append_string(&b, "]");
+        return buffer_failed(&b) ? NULL : buffer_take(&b);
+}
+
+void orderbook_report_mismatch(TaskContext *ctx, const OrderbookMarket *m, OrderbookSideName side,
+                               const OrderbookText *sizes_only, size_t n_sizes_only, const OrderbookText *times_only,
+                               size_t n_times_only) {
+        _cleanup_free_ char *sizes = NULL, *times = NULL;
+
+        if (n_sizes_only == 0 && n_times_only == 0)
+                return;
+        sizes = texts_to_json(sizes_only, n_sizes_only);
+        times = texts_to_json(times_only, n_times_only);
+        task_log(ctx, LOG_LEVEL_ERROR, "orderbook-levels-cache#getOrderbookSideData",
+                 (const LogField[]){
+                         LOG_JSON("SIZES_ONLY", "quantumsKeysWithoutMatchingData", sizes),
+                         LOG_JSON("TIMES_ONLY", "lastUpdatedKeysWithoutMatchingData", times),
+                         LOG_STRING("TICKER", "ticker", m->ticker),
+                         LOG_STRING("SIDE", "side", orderbook_side_to_string(side)),
+                 },
+                 4, "Key mismatch detected amongst orderbook levels caches.");
+}
+
+int orderbook_reader_new(TaskContext *ctx, unsigned parse_flags, OrderbookCallback callback, void *userdata,
+                         OrderbookReader **ret, Error *reterr) {
+        OrderbookReader *r = calloc(1, sizeof(*r));
+
+        if (r)
+                *r = (OrderbookReader){ .ctx = ctx, .flags = parse_flags, .callback = callback, .userdata = userdata };
+        if (!r || redis_pipeline_new(&r->pipeline) < 0) {
+                orderbook_reader_free(r);
+                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for order books");
+        }
+        *ret = r;
+        return 0;
+}
+
+OrderbookReader *orderbook_reader_free(OrderbookReader *r) {
+        if (!r)
+                return NULL;
+        orderbook_done(&r->book);
+        if (r->pipeline)
+                redis_pipeline_free(r->pipeline);
+        free(r);
+        return NULL;
+}
+
+static int read_side(OrderbookReader *r, const OrderbookMarket *m, OrderbookSideName side, redisReply *const *hashes,
+                     Error *reterr) {
+        OrderbookSide *s = &r->book.sides[side];
+        int k;
+
+        for (int times = 0; times < 2; times++) {
+                k = redis_reply_check(hashes[times], REDIS_REPLY_ARRAY, "HGETALL", reterr);
+
+                if (k >= 0)
+                        continue;
+                /* a key of another type spoils this book, any other answer all of them */
+                if (hashes[times]->type != REDIS_REPLY_ERROR || strncmp(hashes[times]->str, "WRONGTYPE", 9) != 0)
+                        return k == -EBADMSG ? -EIO : k;
+                (void) error_prefix(reterr, "%s%s", orderbook_side_to_string(side), times ? "/lastUpdated" : "");
+                return -EBADMSG;
+        }
+        k = orderbook_side_parse(s, hashes[0], hashes[1], r->flags, reterr);
+        if (k < 0) {
+                (void) error_prefix(reterr, "%s", orderbook_side_to_string(side));
+                return k;
+        }
+        orderbook_report_mismatch(r->ctx, m, side, s->sizes_only, s->n_sizes_only, s->times_only, s->n_times_only);
+        return 0;
+}
+
+static int read_book(OrderbookReader *r, const OrderbookMarket *m, const redisReply *reply, Error *reterr) {
+        int k;
+
+        k = redis_reply_check(reply, REDIS_REPLY_ARRAY, "EXEC", reterr);
+        if (k < 0)
+                return k == -EBADMSG ? -EIO : k;
+        if (reply->elements != 2 * ORDERBOOK_SIDES)
+                return error_set(reterr, ERROR_NEVER, -EIO, "redis: EXEC: %zu replies", reply->elements);
+        for (OrderbookSideName side = 0; side < ORDERBOOK_SIDES; side++) {
+                k = read_side(r, m, side, reply->element + (size_t) 2 * side, reterr);
+                if (k < 0)
+                        return k;
+        }
+        return r->callback(m, &r->book, r->userdata, reterr);
+}
+
+static int on_reply(size_t i, const redisReply *reply, void *userdata, Error *reterr) {
+        OrderbookReader *r = userdata;
+        const OrderbookMarket *m = r->markets[i / COMMANDS_PER_BOOK];
+        _cleanup_error_ Error e = ERROR_INIT;
+        _cleanup_free_ char *item = NULL;
+        int k;
+
+        if (i % COMMANDS_PER_BOOK != EXEC_OF_BOOK)
+                return 0; /* an error of these makes EXEC answer with one */
+        k = read_book(r, m, reply, &e);
+        if (k >= 0)
+                return 0;
+        if (k != -EBADMSG) {
+                if (reterr)
+                        error_move(reterr, &e);
+                return k;
+        }
+        item = orderbook_item(m);
+        task_item_failed(r->ctx, item ? item : m->ticker, "%s", error_text(&e));
+        return 0;
+}
+
+int orderbook_reader_page(OrderbookReader *r, const OrderbookMarket *const *markets, size_t n, Error *reterr) {
+        RedisPipeline *p = r->pipeline;
+        int k = 0;
+
+        redis_pipeline_clear(p);
+        for (size_t i = 0; i < n && k >= 0; i++) {
+                k = redis_pipeline_add(p, 1, multi, NULL);
+                for (OrderbookSideName side = 0; side < ORDERBOOK_SIDES && k >= 0; side++)
+                        for (int times = 0; times < 2 && k >= 0; times++) {
+                                _cleanup_free_ char *key = orderbook_key(markets[i]->ticker, side, times);
+
+                                k = key ? redis_pipeline_addv(p, "HGETALL", key, NULL) : -ENOMEM;
+                        }
+                if (k >= 0)
+                        k = redis_pipeline_add(p, 1, execute, NULL);
+        }
+        if (k < 0)
+                return error_set(reterr, ERROR_RETRY, k, "out of memory for a pipeline of %zu books", n);
+        r->markets = markets;
+        return task_redis_read_each(r->ctx, "read_orderbooks", p, on_reply, r, reterr);
+}
+
+int orderbook_read_all(TaskContext *ctx, const OrderbookMarkets *l, unsigned parse_flags, OrderbookCallback callback,
+                       void *userdata, Error *reterr) {
+        _cleanup_(orderbook_reader_freep) OrderbookReader *reader = NULL;
+        const OrderbookMarket *page[ORDERBOOK_PAGE];
+        int r;
+
+        r = orderbook_reader_new(ctx, parse_flags, callback, userdata, &reader, reterr);
+        for (size_t i = 0; i < l->n && r >= 0;) {
+                size_t n = 0;
+
+                while (n < ORDERBOOK_PAGE && i < l->n)
+                        page[n++] = l->markets + i++;
+                r = orderbook_reader_page(reader, page, n, reterr);
+        }
+        return r;
+}
