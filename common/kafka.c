@@ -1,4 +1,4 @@
-/* The producer: messages go out through librdkafka's threads, delivery reports come back through one dispatcher thread
+/* kafka_send(): messages go out through librdkafka's threads, delivery reports come back through one dispatcher thread
  * to the tasks that wait for them.
  *
  * What must stay true: a message is never on its way after the kafka_send() that sent it has returned. A task that was
@@ -6,376 +6,19 @@
  * empties librdkafka's queues for all senders; those that did not ask for it send their purged messages again (at least
  * once is the contract; consumers are idempotent). */
 
-#include <assert.h>
-#include <librdkafka/rdkafka.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 
 #include "common/clock.h"
 #include "common/failpoint.h"
-#include "common/kafka.h"
+#include "common/kafka_internal.h"
 #include "common/log.h"
 
-#define AT "kafka#producer"
-#define REQUEST_TIMEOUT_MSEC 30000
 /* librdkafka looks for timed-out messages once a second: some slack before we stop waiting for its report */
-#define ANSWER_TIMEOUT_USEC ((REQUEST_TIMEOUT_MSEC + 5000) * USEC_PER_MSEC)
+#define REPORT_SLACK_USEC (5 * USEC_PER_SEC)
 #define PURGE_TIMEOUT_USEC (5 * USEC_PER_SEC)
-#define PROBE_MSEC 500
-#define DISPATCH_MSEC 5000
-#define MESSAGE_OVERHEAD 1024
-
-typedef enum State { STATE_UNKNOWN, STATE_UP, STATE_LOST } State;
-
-struct KafkaProducer {
-        char *brokers;
-        char *service;
-        uint64_t connection_timeout_usec;
-        int64_t max_batch_size;
-        KafkaStateCallback on_state;
-        void *userdata;
-
-        pthread_mutex_t mutex; /* what follows */
-        rd_kafka_t *rk;        /* replaced after a fatal error when nobody uses it */
-        rd_kafka_queue_t *queue;
-        pthread_t dispatcher;
-        bool stop;
-        bool reopening; /* one sender replaces rk, the others wait for their next attempt */
-        unsigned users;
-
-        pthread_mutex_t state_mutex; /* also held during on_state, so that changes arrive in order */
-        State state;
-        char reason[512]; /* the last error of a connection */
-};
-
-/* One kafka_send(): the dispatcher fills the slots, the sender waits for `left` to reach 0. Freed by whoever lets go
- * last: a sender whose purge was not answered in time leaves it to the dispatcher. */
-typedef struct Batch Batch;
-typedef struct Slot {
-        Batch *batch;
-        bool queued; /* librdkafka has it and owes a report */
-        rd_kafka_resp_err_t error;
-        rd_kafka_msg_status_t status;
-} Slot;
-struct Batch {
-        pthread_mutex_t mutex;
-        int fd; /* eventfd, readable when left == 0 */
-        size_t left;
-        bool abandoned;
-        Slot slots[];
-};
-
-static Batch *batch_free(Batch *b) {
-        if (!b)
-                return NULL;
-        (void) close_fd(b->fd);
-        (void) pthread_mutex_destroy(&b->mutex);
-        free(b);
-        return NULL;
-}
-
-static int batch_new(size_t n, Batch **ret) {
-        Batch *b;
-
-        b = calloc(1, sizeof(*b) + n * sizeof(Slot));
-        if (!b)
-                return -ENOMEM;
-        b->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (b->fd < 0) {
-                int r = -errno;
-
-                free(b);
-                return r;
-        }
-        (void) pthread_mutex_init(&b->mutex, NULL);
-        for (size_t i = 0; i < n; i++) {
-                b->slots[i].batch = b;
-                b->slots[i].error = RD_KAFKA_RESP_ERR__PURGE_QUEUE; /* not sent yet */
-        }
-        *ret = b;
-        return 0;
-}
-
-static void slot_answer(Slot *slot, rd_kafka_resp_err_t error, rd_kafka_msg_status_t status) {
-        Batch *b = slot->batch;
-        bool last;
-
-        (void) pthread_mutex_lock(&b->mutex);
-        slot->queued = false;
-        slot->error = error;
-        slot->status = status;
-        last = --b->left == 0;
-        if (last && !b->abandoned)
-                (void) eventfd_write(b->fd, 1);
-        last = last && b->abandoned;
-        (void) pthread_mutex_unlock(&b->mutex);
-        if (last)
-                (void) batch_free(b);
-}
-
-/* The sender's last look at its batch: true when every report is there and it may free it. */
-static bool batch_release(Batch *b) {
-        bool done;
-
-        (void) pthread_mutex_lock(&b->mutex);
-        done = b->left == 0;
-        b->abandoned = !done;
-        (void) pthread_mutex_unlock(&b->mutex);
-        return done;
-}
-
-static void set_hint(const KafkaProducer *p, rd_kafka_resp_err_t code, Error *e) {
-        switch (code) {
-        case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-        case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-        case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-                error_set_hint(e, "create the topic, for instance with bazooka's create_kafka_topics");
-                break;
-        case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-        case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
-                error_set_hint(e, "compare the message's size with the broker's message.max.bytes and with "
-                                  "kafka.max_batch_size");
-                break;
-        case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-        case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-        case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-        case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-                error_set_hint(e, "give client '%s' the right to write to the topic", p->service);
-                break;
-        default:
-                error_set_hint(e, "check that the brokers of kafka.brokers run and can be reached from this host");
-                break;
-        }
-}
-
-static bool is_permanent(rd_kafka_resp_err_t code) {
-        switch (code) {
-        case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-        case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-        case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-        case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
-        case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-        case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
-        case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-        case RD_KAFKA_RESP_ERR_INVALID_MSG:
-        case RD_KAFKA_RESP_ERR_INVALID_RECORD:
-        case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-        case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
-        case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-        case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-                return true;
-        default:
-                return false;
-        }
-}
-
-/* Calls back on a change only: librdkafka reports each attempt to connect. */
-static void set_state(KafkaProducer *p, State state, const char *what) {
-        (void) pthread_mutex_lock(&p->state_mutex);
-        if (p->state != state) {
-                Error e = ERROR_INIT;
-
-                p->state = state;
-                if (state == STATE_LOST) {
-                        (void) error_set(&e, ERROR_RETRY, -EHOSTUNREACH, "kafka brokers %s: %s%s%s", p->brokers, what,
-                                         p->reason[0] ? ": " : "", p->reason);
-                        error_set_hint(&e, "check that the brokers of kafka.brokers run and can be reached from this "
-                                           "host");
-                }
-                if (p->on_state)
-                        p->on_state(state == STATE_LOST ? &e : NULL, p->userdata);
-                error_done(&e);
-        }
-        if (state == STATE_UP)
-                p->reason[0] = '\0';
-        (void) pthread_mutex_unlock(&p->state_mutex);
-}
-
-static bool is_lost(KafkaProducer *p) {
-        bool lost;
-
-        (void) pthread_mutex_lock(&p->state_mutex);
-        lost = p->state == STATE_LOST;
-        (void) pthread_mutex_unlock(&p->state_mutex);
-        return lost;
-}
-
-static void on_error_event(KafkaProducer *p, rd_kafka_resp_err_t code, const char *text) {
-        log_debug(AT, "%s", text);
-        if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-                set_state(p, STATE_LOST, "no broker can be reached");
-        else {
-                (void) pthread_mutex_lock(&p->state_mutex);
-                (void) snprintf(p->reason, sizeof(p->reason), "%s", text ? text : rd_kafka_err2str(code));
-                (void) pthread_mutex_unlock(&p->state_mutex);
-        }
-}
-
-static void on_event(KafkaProducer *p, rd_kafka_event_t *event) {
-        const rd_kafka_message_t *message;
-
-        switch (rd_kafka_event_type(event)) {
-        case RD_KAFKA_EVENT_DR:
-                while ((message = rd_kafka_event_message_next(event))) {
-                        if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-                                set_state(p, STATE_UP, NULL);
-                        slot_answer(message->_private, message->err, rd_kafka_message_status(message));
-                }
-                break;
-        case RD_KAFKA_EVENT_ERROR:
-                on_error_event(p, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
-                break;
-        default:
-                break;
-        }
-        rd_kafka_event_destroy(event);
-}
-
-static bool must_stop(KafkaProducer *p) {
-        bool stop;
-
-        (void) pthread_mutex_lock(&p->mutex);
-        stop = p->stop;
-        (void) pthread_mutex_unlock(&p->mutex);
-        return stop;
-}
-
-static bool answers(KafkaProducer *p) {
-        const struct rd_kafka_metadata *metadata;
-
-        if (rd_kafka_metadata(p->rk, 0, NULL, &metadata, PROBE_MSEC) != RD_KAFKA_RESP_ERR_NO_ERROR)
-                return false;
-        rd_kafka_metadata_destroy(metadata);
-        return true;
-}
-
-/* librdkafka does not say that a broker is back; while it is lost it is asked, so that `status` is right for tasks that
- * publish rarely. */
-static void look_for_return(KafkaProducer *p) {
-        if (answers(p))
-                set_state(p, STATE_UP, NULL);
-}
-
-static void *dispatch(void *userdata) {
-        KafkaProducer *p = userdata;
-
-        while (!must_stop(p)) {
-                bool lost = is_lost(p);
-                rd_kafka_event_t *event = rd_kafka_queue_poll(p->queue, lost ? PROBE_MSEC : DISPATCH_MSEC);
-
-                if (event)
-                        on_event(p, event);
-                else if (lost && !must_stop(p))
-                        look_for_return(p);
-        }
-        return NULL;
-}
-
-static void on_log(_unused_ const rd_kafka_t *rk, _unused_ int level, const char *facility, const char *text) {
-        log_debug(AT, "%s: %s", facility, text);
-}
-
-static int configure(const KafkaProducer *p, rd_kafka_conf_t *conf, Error *reterr) {
-        char batch[32], message[32], connect[32], request[32];
-        const char *const rows[][2] = {
-                { "bootstrap.servers", p->brokers },
-                { "client.id", p->service },
-                { "enable.idempotence", "true" },
-                { "acks", "all" },
-                { "compression.codec", "none" },
-                { "linger.ms", "0" },
-                { "partitioner", "murmur2_random" },
-                { "message.timeout.ms", request },
-                { "request.timeout.ms", request },
-                { "socket.timeout.ms", request },
-                { "socket.connection.setup.timeout.ms", connect },
-                { "socket.keepalive.enable", "true" },
-                { "reconnect.backoff.ms", "100" },
-                { "reconnect.backoff.max.ms", "2000" },
-                /* a topic that is not there is told after this time, not after the message's whole life */
-                { "topic.metadata.propagation.max.ms", "5000" },
-                { "batch.size", batch },
-                { "message.max.bytes", message },
-        };
-        char text[512];
-
-        (void) snprintf(request, sizeof(request), "%d", REQUEST_TIMEOUT_MSEC);
-        (void) snprintf(connect, sizeof(connect), "%llu",
-                        (unsigned long long) (p->connection_timeout_usec / USEC_PER_MSEC));
-        (void) snprintf(batch, sizeof(batch), "%lld", (long long) p->max_batch_size);
-        /* at least Kafka's own default, and what the settings allow plus its framing */
-        (void) snprintf(message, sizeof(message), "%lld",
-                        (long long) (p->max_batch_size + MESSAGE_OVERHEAD > 1048588
-                                             ? p->max_batch_size + MESSAGE_OVERHEAD
-                                             : 1048588));
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
-                if (rd_kafka_conf_set(conf, rows[i][0], rows[i][1], text, sizeof(text)) != RD_KAFKA_CONF_OK) {
-                        error_set(reterr, ERROR_NEVER, -EINVAL, "kafka brokers %s: setting %s: %s", p->brokers,
-                                  rows[i][0], text);
-                        error_set_hint(reterr, "check the kafka.* settings");
-                        return -EINVAL;
-                }
-        rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
-        rd_kafka_conf_set_log_cb(conf, on_log);
-        return 0;
-}
-
-static int producer_open(KafkaProducer *p, Error *reterr) {
-        sigset_t all, kept;
-        rd_kafka_conf_t *conf;
-        char text[512];
-        int r;
-
-        conf = rd_kafka_conf_new();
-        r = configure(p, conf, reterr);
-        if (r < 0) {
-                rd_kafka_conf_destroy(conf);
-                return r;
-        }
-        p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
-        if (!p->rk) {
-                rd_kafka_conf_destroy(conf);
-                return error_set(reterr, ERROR_RETRY, -EIO, "kafka brokers %s: cannot make a producer: %s", p->brokers,
-                                 text);
-        }
-        p->queue = rd_kafka_queue_get_main(p->rk);
-        p->stop = false; /* nobody else looks: the dispatcher is started below */
-        (void) sigfillset(&all);
-        (void) pthread_sigmask(SIG_SETMASK, &all, &kept);
-        r = -pthread_create(&p->dispatcher, NULL, dispatch, p);
-        (void) pthread_sigmask(SIG_SETMASK, &kept, NULL);
-        if (r < 0) {
-                rd_kafka_queue_destroy(p->queue);
-                rd_kafka_destroy(p->rk);
-                p->queue = NULL;
-                p->rk = NULL;
-                return error_set(reterr, ERROR_RETRY, r, "kafka: cannot start a thread: %s", strerror(-r));
-        }
-        return 0;
-}
-
-/* Ends the dispatcher and hands its remaining reports to those who wait. Nobody may be sending. */
-static void producer_shut(KafkaProducer *p) {
-        rd_kafka_event_t *event;
-
-        if (!p->rk)
-                return;
-        (void) pthread_mutex_lock(&p->mutex);
-        p->stop = true;
-        (void) pthread_mutex_unlock(&p->mutex);
-        rd_kafka_queue_yield(p->queue);
-        (void) pthread_join(p->dispatcher, NULL);
-        (void) rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        while (rd_kafka_outq_len(p->rk) > 0 && (event = rd_kafka_queue_poll(p->queue, 1000)))
-                on_event(p, event);
-        rd_kafka_queue_destroy(p->queue);
-        rd_kafka_destroy(p->rk);
-        p->queue = NULL;
-        p->rk = NULL;
-}
+#define ROOM_POLL_USEC (20 * USEC_PER_MSEC)
+#define CLIENTS_MAX 3 /* fatal errors that one kafka_send() lives through */
 
 int kafka_producer_new(const Settings *settings, KafkaStateCallback on_state, void *userdata, KafkaProducer **ret,
                        Error *reterr) {
@@ -390,11 +33,13 @@ int kafka_producer_new(const Settings *settings, KafkaStateCallback on_state, vo
         p->brokers = strdup(settings_string(settings, "kafka.brokers"));
         p->service = strdup(settings_string(settings, "service_name"));
         p->connection_timeout_usec = settings_duration_usec(settings, "kafka.connection_timeout");
-        p->max_batch_size = settings_int(settings, "kafka.max_batch_size");
+        p->request_timeout_usec = settings_duration_usec(settings, "kafka.request_timeout");
         p->on_state = on_state;
         p->userdata = userdata;
-        r = p->brokers && p->service ? producer_open(p, reterr)
+        r = p->brokers && p->service ? kafka_conf_new(settings, &p->conf, &p->message_max, reterr)
                                      : error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
+        if (r >= 0)
+                r = kafka_client_open(p, reterr);
         if (r < 0) {
                 (void) kafka_producer_close(p, 0, NULL);
                 return r;
@@ -418,7 +63,9 @@ KafkaProducer *kafka_producer_close(KafkaProducer *p, uint64_t flush_timeout_use
                 if (ret_left)
                         *ret_left = (size_t) rd_kafka_outq_len(p->rk);
         }
-        producer_shut(p);
+        kafka_client_shut(p);
+        if (p->conf)
+                rd_kafka_conf_destroy(p->conf);
         (void) pthread_mutex_destroy(&p->mutex);
         (void) pthread_mutex_destroy(&p->state_mutex);
         free(p->brokers);
@@ -427,164 +74,235 @@ KafkaProducer *kafka_producer_close(KafkaProducer *p, uint64_t flush_timeout_use
         return NULL;
 }
 
-/* A fatal error of the idempotent producer (its sequence was lost) ends that client for good: the next sender makes a
- * new one as soon as the others have let go of the old one. */
-static int producer_use(KafkaProducer *p, Error *reterr) {
-        bool broken;
-        char text[512];
-        int r = 0;
+/* One kafka_send(). */
+typedef struct Send {
+        KafkaProducer *p;
+        const KafkaMessage *messages;
+        size_t n;
+        CancelToken *token;
+        KafkaBatch *batch;
+        bool borrowed; /* the client, which may be lost while it is made anew */
+        int waited;    /* why the wait for fates ended before there were all: a negative errno */
+} Send;
 
-        (void) pthread_mutex_lock(&p->mutex);
-        /* asked for here, since the event that tells it may come after the report of the message that met it */
-        broken = !p->reopening && (!p->rk || rd_kafka_fatal_error(p->rk, text, sizeof(text)) != 0);
-        if (p->reopening || (broken && p->users > 0))
-                r = error_set(reterr, ERROR_RETRY, -EAGAIN, "kafka brokers %s: the producer is being made anew",
-                              p->brokers);
-        else if (broken) {
-                p->reopening = true;
-                (void) pthread_mutex_unlock(&p->mutex);
-                producer_shut(p);
-                r = producer_open(p, reterr);
-                (void) pthread_mutex_lock(&p->mutex);
-                p->reopening = false;
-        }
-        if (r >= 0)
-                p->users++;
-        (void) pthread_mutex_unlock(&p->mutex);
-        return r;
-}
-
-static void producer_unuse(KafkaProducer *p) {
-        (void) pthread_mutex_lock(&p->mutex);
-        p->users--;
-        (void) pthread_mutex_unlock(&p->mutex);
-}
-
-/* Hands one message to librdkafka; what it refuses at once (too large, queue full) is an answer too. */
-static void produce(KafkaProducer *p, const KafkaMessage *m, Slot *slot) {
-        Batch *b = slot->batch;
+/* Hands one message to librdkafka; what it refuses at once (too large, unknown topic) is an answer too. False: its
+ * queue is full. */
+static bool produce(KafkaProducer *p, const KafkaMessage *m, KafkaSlot *slot) {
         rd_kafka_resp_err_t e;
 
-        (void) pthread_mutex_lock(&b->mutex);
-        b->left++;
-        slot->queued = true;
-        (void) pthread_mutex_unlock(&b->mutex);
+        kafka_slot_queue(slot);
         /* copied: a report that comes after its sender has left must not depend on the sender's memory */
         e = rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(m->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
                               RD_KAFKA_V_VALUE((void *) m->value, m->value_length),
                               RD_KAFKA_V_KEY(m->key, m->key_length), RD_KAFKA_V_OPAQUE(slot), RD_KAFKA_V_END);
+        if (e == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+                e = RD_KAFKA_RESP_ERR__PURGE_QUEUE; /* waits for the next attempt */
+        else if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
+                slot->refused = true; /* nobody else has the slot */
         if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
-                slot_answer(slot, e, RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
+                kafka_slot_answer(slot, e, RD_KAFKA_MSG_STATUS_NOT_PERSISTED);
+        return e != RD_KAFKA_RESP_ERR__PURGE_QUEUE;
 }
 
-static bool was_purged(const Slot *slot) {
-        return slot->error == RD_KAFKA_RESP_ERR__PURGE_QUEUE || slot->error == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+/* The first message without a final fate, or n. */
+static size_t first_open(const Send *s) {
+        size_t i = 0;
+
+        (void) pthread_mutex_lock(&s->batch->mutex);
+        while (i < s->n && !kafka_slot_is_open(&s->batch->slots[i]))
+                i++;
+        (void) pthread_mutex_unlock(&s->batch->mutex);
+        return i;
 }
 
-/* Sends every message that has no final answer. Returns how many there were. */
-static size_t produce_missing(KafkaProducer *p, const KafkaMessage *messages, size_t n, Batch *b) {
-        eventfd_t unused;
+/* Sends message `first` and all that follow it: one that was delivered meanwhile must not be followed by an older one
+ * only, which a consumer would take for the newest. Returns how many were handed over; those that found no room stay
+ * open. */
+static size_t produce_from(const Send *s, size_t first) {
         size_t sent = 0;
 
-        /* one extra count, so that the batch cannot be done before the last message is handed over */
-        (void) eventfd_read(b->fd, &unused);
-        (void) pthread_mutex_lock(&b->mutex);
-        b->left++;
-        (void) pthread_mutex_unlock(&b->mutex);
-        for (size_t i = 0; i < n; i++)
-                if (was_purged(&b->slots[i])) {
-                        produce(p, &messages[i], &b->slots[i]);
-                        sent++;
-                }
-        (void) pthread_mutex_lock(&b->mutex);
-        if (--b->left == 0)
-                (void) eventfd_write(b->fd, 1);
-        (void) pthread_mutex_unlock(&b->mutex);
+        kafka_batch_hold(s->batch);
+        for (size_t i = first; i < s->n && produce(s->p, &s->messages[i], &s->batch->slots[i]); i++)
+                sent++;
+        kafka_batch_unhold(s->batch);
         return sent;
 }
 
-/* Waits until all reports are there: 0, -ECANCELED, -ETIMEDOUT (deadline, or `until`), or an errno of poll. */
-static int wait_reports(KafkaProducer *p, Batch *b, uint64_t until, CancelToken *token) {
-        bool quiet = false; /* the brokers have been told of as silent */
+/* Waits until all reports are there: 0, -ECANCELED, -ETIMEDOUT (deadline, or the request's time), -EACCES (no broker
+ * wants us), or an errno of poll. */
+static int wait_reports(const Send *s) {
+        uint64_t until = clock_monotonic_usec() + s->p->request_timeout_usec + REPORT_SLACK_USEC;
+        char text[512];
 
         for (;;) {
-                uint64_t now = clock_monotonic_usec(), wait;
+                uint64_t now = clock_monotonic_usec(), wait = s->p->connection_timeout_usec;
                 int r;
 
                 if (now >= until)
                         return -ETIMEDOUT;
-                wait = until - now;
-                if (!quiet && wait > p->connection_timeout_usec)
-                        wait = p->connection_timeout_usec;
-                r = cancel_token_poll(token, b->fd, POLLIN, wait);
-                if (r > 0)
-                        return 0;
-                if (r < 0)
-                        return r;
+                if (wait > until - now)
+                        wait = until - now;
+                r = cancel_token_poll(s->token, s->batch->fd, POLLIN, wait);
+                if (r != 0)
+                        return r > 0 ? 0 : r;
                 /* an unknown topic makes messages wait too, and says nothing against the brokers */
-                if (!quiet && !answers(p))
-                        set_state(p, STATE_LOST, "no answer to a message in time");
-                quiet = true;
+                if (kafka_client_answers(s->p))
+                        continue;
+                kafka_client_set_state(s->p, KAFKA_LOST, "no answer to a message in time");
+                if (kafka_error_is_refusal(kafka_client_reason(s->p, text, sizeof(text))))
+                        return -EACCES;
         }
 }
 
-/* Takes back what is still queued. In a broker's hands or not, librdkafka then reports every message at once. */
-static void purge(KafkaProducer *p, Batch *b) {
-        (void) rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        if (cancel_token_poll(NULL, b->fd, POLLIN, PURGE_TIMEOUT_USEC) <= 0)
-                log_debug(AT, "messages were not reported after a purge");
+/* Other senders' messages fill the queue; nothing of ours was taken since `since`. */
+static int wait_room(const Send *s, uint64_t since) {
+        int r = cancel_token_poll(s->token, -1, 0, ROOM_POLL_USEC);
+
+        if (r < 0)
+                return r;
+        return clock_monotonic_usec() - since > s->p->request_timeout_usec + REPORT_SLACK_USEC ? -ETIMEDOUT : 0;
 }
 
-static int fail(const KafkaProducer *p, const KafkaMessage *m, const Slot *slot, size_t i, size_t n, CancelToken *token,
-                int waited, Error *reterr) {
-        ErrorKind kind = ERROR_RETRY;
-        int err = -EIO;
-        const char *reason = slot->queued ? "no report" : rd_kafka_err2str(slot->error);
-        bool uncertain = slot->queued || slot->status == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED;
+static bool is_fatal(const Send *s) {
+        char text[512];
 
-        if (waited < 0) {
-                kind = ERROR_CANCELED;
-                err = waited;
-                reason = token && cancel_token_reason(token) != CANCEL_NONE
-                                 ? cancel_reason_to_string(cancel_token_reason(token))
-                                 : "no answer in time";
-                if (!token || cancel_token_reason(token) == CANCEL_NONE)
-                        kind = ERROR_RETRY;
-        } else if (is_permanent(slot->error))
-                kind = ERROR_NEVER;
+        return rd_kafka_fatal_error(s->p->rk, text, sizeof(text)) != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static bool was_too_large(const Send *s, size_t i) {
+        bool so;
+
+        (void) pthread_mutex_lock(&s->batch->mutex);
+        so = s->batch->slots[i].error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && !s->batch->slots[i].refused;
+        (void) pthread_mutex_unlock(&s->batch->mutex);
+        return so;
+}
+
+/* Brokers refuse a whole request when it is too large, whoever's messages are in it. From the first one refused on each
+ * is sent alone, so that only those fail that are too large themselves, and none is overtaken. */
+static int deliver_alone(Send *s) {
+        size_t n = s->n, i = 0;
+        int r = 0;
+
+        while (i < n && !was_too_large(s, i))
+                i++;
+        for (; r == 0 && i < n; i++) {
+                s->n = i + 1;
+                do
+                        r = produce_from(s, i) > 0 ? wait_reports(s) : wait_room(s, clock_monotonic_usec());
+                while (r == 0 && first_open(s) == i);
+        }
+        s->n = n;
+        return r;
+}
+
+/* Until every message has a fate. A client that met a fatal error is replaced; its messages are sent by the next one.
+ */
+static int deliver(Send *s, Error *reterr) {
+        uint64_t progress = clock_monotonic_usec();
+        unsigned clients = 1;
+        size_t first;
+        int r = 0;
+
+        while (r == 0 && (first = first_open(s)) < s->n) {
+                if (is_fatal(s)) {
+                        if (clients++ == CLIENTS_MAX)
+                                return 0;
+                        kafka_client_unuse(s->p);
+                        r = kafka_client_use(s->p, s->token, reterr);
+                        s->borrowed = r >= 0;
+                } else if (produce_from(s, first) == 0)
+                        r = wait_room(s, progress);
+                else {
+                        r = wait_reports(s);
+                        progress = clock_monotonic_usec();
+                }
+        }
+        return r < 0 || is_fatal(s) ? r : deliver_alone(s);
+}
+
+/* Takes back what is still queued. In a broker's hands or not, librdkafka then reports every message at once. */
+static void purge(const Send *s) {
+        (void) rd_kafka_purge(s->p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        if (cancel_token_poll(NULL, s->batch->fd, POLLIN, PURGE_TIMEOUT_USEC) <= 0)
+                log_debug(KAFKA_AT, "messages were not reported after a purge");
+}
+
+/* What one message's failure was, for people. */
+static char *describe(const Send *s, const KafkaMessage *m, const KafkaSlot *slot, const char *connection) {
+        size_t size = m->key_length + m->value_length;
+        const char *what = rd_kafka_err2str(slot->error);
+
+        if (s->waited < 0) {
+                if (s->token && cancel_token_reason(s->token) != CANCEL_NONE)
+                        what = cancel_reason_to_string(cancel_token_reason(s->token));
+                else
+                        what = s->waited == -EACCES ? "the brokers refuse this client" : "no answer in time";
+        } else if (slot->error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && slot->refused)
+                return str_printf("its %zu bytes are more than the %lld that kafka.max_batch_size allows", size,
+                                  (long long) s->p->message_max);
+        else if (slot->error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+                int64_t limit = kafka_client_topic_limit(s->p, m->topic);
+                _cleanup_free_ char *known =
+                        limit < 0 ? strdup("") : str_printf(", which is %lld here", (long long) limit);
+
+                return known ? str_printf("its %zu bytes are more than the topic's max.message.bytes%s", size, known)
+                             : NULL;
+        }
+        return str_printf("%s%s%s", what, *connection ? ": " : "", connection);
+}
+
+static int fail(const Send *s, size_t i, Error *reterr) {
+        bool canceled = s->token && cancel_token_reason(s->token) != CANCEL_NONE;
+        const KafkaSlot *slot = &s->batch->slots[i];
+        bool uncertain = slot->queued || slot->status == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED;
+        int err = s->waited < 0 ? s->waited : -EIO;
+        rd_kafka_resp_err_t code = slot->error;
+        _cleanup_free_ char *what = NULL;
+        char connection[512] = "";
+        ErrorKind kind;
+
         if (uncertain)
                 kind = ERROR_UNCERTAIN;
-        (void) error_set(reterr, kind, err, "kafka brokers %s: topic %s: message %zu of %zu: %s%s", p->brokers,
-                         m->topic, i + 1, n, reason, uncertain ? " (it was handed over and may have been stored)" : "");
-        if (reterr && err != -ECANCELED)
-                set_hint(p, slot->error, reterr);
+        else if (s->waited < 0)
+                kind = canceled ? ERROR_CANCELED : s->waited == -EACCES ? ERROR_NEVER : ERROR_RETRY;
+        else
+                kind = kafka_error_is_permanent(code) ? ERROR_NEVER : ERROR_RETRY;
+        /* that a message timed out says little; what its connections met says more */
+        if (s->waited < 0 || code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT)
+                code = kafka_client_reason(s->p, connection, sizeof(connection)) ?: code;
+        what = describe(s, &s->messages[i], slot, connection);
+        (void) error_set(reterr, kind, err, "kafka brokers %s: topic %s: message %zu of %zu: %s%s", s->p->brokers,
+                         s->messages[i].topic, i + 1, s->n, what ?: "out of memory",
+                         uncertain ? " (it was handed over and may have been stored)" : "");
+        if (err != -ECANCELED)
+                kafka_error_hint(s->p, code, reterr);
         return err;
 }
 
-/* Tells each message's fate and returns the first failure. */
-static int conclude(const KafkaProducer *p, const KafkaMessage *messages, size_t n, Batch *b, CancelToken *token,
-                    int waited, bool *ret_delivered, Error *reterr) {
-        int first = 0;
+/* Tells each message's fate; returns the first failure's index, or n. */
+static size_t conclude(const Send *s, bool *ret_delivered) {
+        size_t first = s->n;
 
-        (void) pthread_mutex_lock(&b->mutex);
-        for (size_t i = 0; i < n; i++) {
-                const Slot *slot = &b->slots[i];
+        (void) pthread_mutex_lock(&s->batch->mutex);
+        for (size_t i = s->n; i-- > 0;) {
+                const KafkaSlot *slot = &s->batch->slots[i];
                 bool delivered = !slot->queued && slot->error == RD_KAFKA_RESP_ERR_NO_ERROR;
 
                 if (ret_delivered)
                         ret_delivered[i] = delivered;
-                if (!delivered && first == 0)
-                        first = fail(p, &messages[i], slot, i, n, token, waited, reterr);
+                if (!delivered)
+                        first = i;
         }
-        (void) pthread_mutex_unlock(&b->mutex);
+        (void) pthread_mutex_unlock(&s->batch->mutex);
         return first;
 }
 
 int kafka_send(KafkaProducer *p, const KafkaMessage *messages, size_t n, CancelToken *token, bool *ret_delivered,
                Error *reterr) {
-        uint64_t until = clock_monotonic_usec() + ANSWER_TIMEOUT_USEC;
-        Batch *b = NULL;
-        int r, waited;
+        Send s = { .p = p, .messages = messages, .n = n, .token = token };
+        size_t failed;
+        int r;
 
         for (size_t i = 0; i < n && ret_delivered; i++)
                 ret_delivered[i] = false;
@@ -594,50 +312,52 @@ int kafka_send(KafkaProducer *p, const KafkaMessage *messages, size_t n, CancelT
         if (r < 0)
                 return error_set(reterr, ERROR_CANCELED, r, "kafka brokers %s: topic %s: %s", p->brokers,
                                  messages[0].topic, cancel_reason_to_string(cancel_token_reason(token)));
-        r = batch_new(n, &b);
+        r = kafka_batch_new(n, &s.batch);
         if (r < 0)
                 return error_set(reterr, ERROR_RETRY, r, "kafka: %s", strerror(-r));
-        r = producer_use(p, reterr);
+        r = kafka_client_use(p, token, reterr);
         if (r < 0) {
-                (void) batch_free(b);
+                kafka_batch_release(s.batch);
                 return r;
         }
+        s.borrowed = true;
         FAILPOINT("kafka", messages[0].topic, "before");
-        do {
-                waited = produce_missing(p, messages, n, b) > 0 ? wait_reports(p, b, until, token) : 1;
-        } while (waited == 0);
-        if (waited < 0)
-                purge(p, b);
-        else
-                waited = 0;
+        s.waited = deliver(&s, reterr);
+        if (s.waited < 0 && s.borrowed)
+                purge(&s);
         /* acknowledged, and the sender does not know it yet */
         FAILPOINT("kafka", messages[0].topic, "sent");
-        r = conclude(p, messages, n, b, token, waited, ret_delivered, reterr);
-        if (batch_release(b))
-                (void) batch_free(b);
-        producer_unuse(p);
+        failed = conclude(&s, ret_delivered);
+        r = failed == n ? 0 : s.waited;
+        if (s.borrowed) { /* else the error says why there is no client */
+                if (failed < n)
+                        r = fail(&s, failed, reterr);
+                kafka_client_unuse(p);
+        }
+        kafka_batch_release(s.batch);
         FAILPOINT("kafka", messages[0].topic, "after");
         return r;
 }
 
 int kafka_probe(KafkaProducer *p, uint64_t timeout_usec, Error *reterr) {
         const struct rd_kafka_metadata *metadata;
-        rd_kafka_resp_err_t e;
+        rd_kafka_resp_err_t e, reason_code;
+        char reason[512];
         int r;
 
-        r = producer_use(p, reterr);
+        r = kafka_client_use(p, NULL, reterr);
         if (r < 0)
                 return r;
         e = rd_kafka_metadata(p->rk, 0, NULL, &metadata, (int) (timeout_usec / USEC_PER_MSEC));
-        producer_unuse(p);
+        kafka_client_unuse(p);
         if (e == RD_KAFKA_RESP_ERR_NO_ERROR) {
                 rd_kafka_metadata_destroy(metadata);
-                set_state(p, STATE_UP, NULL);
+                kafka_client_set_state(p, KAFKA_UP, NULL);
                 return 0;
         }
-        (void) error_set(reterr, ERROR_RETRY, -EHOSTUNREACH, "kafka brokers %s: asking for metadata: %s", p->brokers,
-                         rd_kafka_err2str(e));
-        if (reterr)
-                set_hint(p, e, reterr);
+        reason_code = kafka_client_reason(p, reason, sizeof(reason));
+        (void) error_set(reterr, ERROR_RETRY, -EHOSTUNREACH, "kafka brokers %s: asking for metadata: %s%s%s",
+                         p->brokers, rd_kafka_err2str(e), reason[0] ? ": " : "", reason);
+        kafka_error_hint(p, reason_code ?: e, reterr);
         return -EHOSTUNREACH;
 }

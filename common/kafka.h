@@ -25,9 +25,9 @@ int kafka_producer_new(const Settings *settings, KafkaStateCallback on_state, vo
 /* Flushes for at most flush_timeout_usec, returns how many messages were left unsent through ret_left (may be NULL). */
 KafkaProducer *kafka_producer_close(KafkaProducer *p, uint64_t flush_timeout_usec, size_t *ret_left);
 
-/* Sends and waits (token, its deadline, and 30 s request timeout). Returns 0 when all are acknowledged; otherwise the
- * first failure, with broker list, topic and librdkafka's reason; ret_delivered[i] (may be NULL) tells each one's
- * fate. ERROR_UNCERTAIN when a message was handed to a broker and never answered. */
+/* Sends and waits (token, its deadline, and kafka.request_timeout without an answer). Returns 0 when all are
+ * acknowledged; otherwise the first failure, with broker list, topic and librdkafka's reason; ret_delivered[i] (may be
+ * NULL) tells each one's fate. ERROR_UNCERTAIN when a message was handed to a broker and never answered. */
 int kafka_send(KafkaProducer *p, const KafkaMessage *messages, size_t n, CancelToken *token, bool *ret_delivered,
                Error *reterr);
 /* Asks for metadata within timeout_usec: for `status`. */

@@ -136,37 +136,11 @@ int settings_apply_passwords(Settings *s, const char *credentials_dir, SettingsP
                         return r;
         }
         r = apply_password_file(s, "database.password_file", "database.password", p);
-        return r < 0 ? r : apply_password_file(s, "redis.password_file", "redis.url", p);
-}
-
-static int complain(const SettingRow *row, SettingsProblems *p, const char *hint, const char *text) {
-        return settings_problem(p, false,
-                                row->file
-                                        ?: row->env ? row->file ?: "environment"
-                                                    : NULL,
-                                row->line, row->env ?: row->name, hint, "%s", text);
-}
-
-static int check_brokers(const Settings *s, SettingsProblems *p) {
-        const SettingRow *row = settings_find(s, "kafka.brokers");
-        _cleanup_free_ char *copy = NULL;
-        char *rest, *item;
-
-        if (!row->value.text)
-                return 0;
-        copy = strdup(row->value.text);
-        if (!copy)
-                return -ENOMEM;
-        for (rest = copy; (item = strsep(&rest, ","));) {
-                char *colon = strrchr(item, ':'), *end = NULL;
-                long port = colon ? strtol(colon + 1, &end, 10) : 9092;
-
-                if (!*item || colon == item || strpbrk(item, " \t/") || (colon && (end == colon + 1 || *end)) ||
-                    port < 1 || port > 65535)
-                        return complain(row, p, "write host:port[,host:port...], without spaces",
-                                        "is not a list of brokers");
-        }
-        return 0;
+        if (r >= 0)
+                r = apply_password_file(s, "redis.password_file", "redis.url", p);
+        if (r >= 0)
+                r = apply_password_file(s, "kafka.sasl_password_file", "kafka.sasl_password", p);
+        return r;
 }
 
 static int check_worker(const Settings *s, const char *prefix, SettingsProblems *p) {
@@ -182,12 +156,12 @@ static int check_worker(const Settings *s, const char *prefix, SettingsProblems 
         b = settings_find(s, min);
         c = settings_find(s, stop);
         if (!a->problem && !b->problem && b->value.integer > a->value.integer)
-                r = complain(str_eq(b->origin, "default") ? a : b, p, "lower pg_pool_min or raise pg_pool_max",
-                             "pg_pool_min is above pg_pool_max");
+                r = settings_row_problem(str_eq(b->origin, "default") ? a : b, p, false,
+                                         "lower pg_pool_min or raise pg_pool_max", "pg_pool_min is above pg_pool_max");
         if (r >= 0 && !c->problem && !limit->problem && c->value.integer > limit->value.integer)
-                r = complain(str_eq(c->origin, "default") ? limit : c, p,
-                             "lower worker.stop_timeout or raise supervisor.stop_timeout",
-                             "worker.stop_timeout is above supervisor.stop_timeout");
+                r = settings_row_problem(str_eq(c->origin, "default") ? limit : c, p, false,
+                                         "lower worker.stop_timeout or raise supervisor.stop_timeout",
+                                         "worker.stop_timeout is above supervisor.stop_timeout");
         return r;
 }
 
@@ -197,8 +171,8 @@ int settings_cross_check(Settings *s, SettingsProblems *p) {
         int r;
 
         if (env && !setting_choice_valid("development|staging|production|test", env)) {
-                r = complain(node_env, p, "one of development, staging, production, test, or unset",
-                             "unknown node environment");
+                r = settings_row_problem(node_env, p, false, "one of development, staging, production, test, or unset",
+                                         "unknown node environment");
                 if (r < 0)
                         return r;
         }
@@ -223,8 +197,7 @@ int settings_cross_check(Settings *s, SettingsProblems *p) {
                                 return r;
                 }
         }
-        r = s->n > 0 ? check_brokers(s, p) : 0;
-        return r;
+        return s->n > 0 ? settings_check_kafka(s, p) : 0;
 }
 
 int settings_derive(Settings *s) {

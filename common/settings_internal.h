@@ -59,6 +59,9 @@ SettingRow *settings_find(const Settings *s, const char *name);
 int setting_row_assign(SettingRow *row, SettingValue *value, const char *file, int line, const char *env);
 int settings_problem(SettingsProblems *p, bool warning, const char *file, int line, const char *key, const char *hint,
                      const char *format, ...) _printf_(7, 8);
+/* A problem with the value of a row, told where that value stands. */
+int settings_row_problem(const SettingRow *row, SettingsProblems *p, bool warning, const char *hint, const char *format,
+                         ...) _printf_(5, 6);
 /* The known name nearest to `key`, or NULL when none is near. `prefix` restricts it to names that start so. */
 const char *settings_nearest(const Settings *s, const char *prefix, const char *key);
 
@@ -97,5 +100,7 @@ int settings_apply_environment(Settings *s, const Environment *e, SettingsProble
 /* settings_check.c */
 int settings_apply_passwords(Settings *s, const char *credentials_dir, SettingsProblems *p);
 int settings_cross_check(Settings *s, SettingsProblems *p);
+/* settings_kafka.c: the list of brokers, and what of security belongs together. */
+int settings_check_kafka(const Settings *s, SettingsProblems *p);
 /* Fills the values that depend on others (max_run). */
 int settings_derive(Settings *s);

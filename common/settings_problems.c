@@ -37,6 +37,23 @@ int settings_problem(SettingsProblems *p, bool warning, const char *file, int li
         return 0;
 }
 
+int settings_row_problem(const SettingRow *row, SettingsProblems *p, bool warning, const char *hint, const char *format,
+                         ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        text = str_vprintf(format, ap);
+        va_end(ap);
+        if (!text)
+                return -ENOMEM;
+        return settings_problem(p, warning,
+                                row->file
+                                        ?: row->env ? row->file ?: "environment"
+                                                    : NULL,
+                                row->line, row->env ?: row->name, hint, "%s", text);
+}
+
 void settings_problems_done(SettingsProblems *p) {
         for (size_t i = 0; i < p->n; i++)
                 problem_done(&p->items[i]);

@@ -4,7 +4,7 @@ Its jars are those of jars.txt, fetched once by Maven into ~/.cache/roundtable-t
 cannot be had Unavailable says why; a jar of another checksum is an error.
 
 Listeners, by name: plain; sasl (PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 without TLS); ssl; mtls (asks for a client's
-certificate); saslssl; wronghost (TLS with the certificate of another host). Users: `writer` may do everything, `reader`
+certificate); saslssl; wronghost (TLS with the certificate of another host); proxied, which is plain behind `proxy`. Users: `writer` may do everything, `reader`
 nothing, both with password `secret`.
 """
 import base64
@@ -12,17 +12,21 @@ import fcntl
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
+import sys
 import time
 import uuid
 
 from servers import Server, ServerError, free_port, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'fault'))
+
+import tcp_proxy  # noqa: E402
+
 PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies'
 LISTENERS = {'plain': 'PLAINTEXT', 'sasl': 'SASL_PLAINTEXT', 'ssl': 'SSL', 'mtls': 'SSL', 'saslssl': 'SASL_SSL',
-             'wronghost': 'SSL', 'controller': 'PLAINTEXT'}
+             'wronghost': 'SSL', 'proxied': 'PLAINTEXT', 'controller': 'PLAINTEXT'}
 FETCH_TIMEOUT = 300
 KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
 
@@ -144,10 +148,11 @@ class KafkaBroker(Server):
         self.options = dict(options or {})
         self.certificates = Certificates(os.path.join(self.directory, 'tls'))
         self.ports = {}
+        self.proxy = tcp_proxy.TcpProxy(None)
         self.cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip('=')
 
     def address(self, listener='plain', host='127.0.0.1'):
-        return f'{host}:{self.ports[listener]}'
+        return f'{host}:{self.proxy.port if listener == "proxied" else self.ports[listener]}'
 
     @property
     def bootstrap(self):
@@ -166,7 +171,7 @@ class KafkaBroker(Server):
         rows = {
             'process.roles': 'broker,controller', 'node.id': 1,
             'controller.quorum.voters': f'1@{self.address("controller")}', 'controller.listener.names': 'CONTROLLER',
-            'listeners': ','.join(f'{n.upper()}://{self.address(n)}' for n in LISTENERS),
+            'listeners': ','.join(f'{n.upper()}://127.0.0.1:{self.ports[n]}' for n in LISTENERS),
             'advertised.listeners': ','.join(f'{n.upper()}://{self.address(n)}' for n in listeners),
             'listener.security.protocol.map': ','.join(f'{n.upper()}:{p}' for n, p in LISTENERS.items()),
             'inter.broker.listener.name': 'PLAIN',
@@ -211,6 +216,7 @@ class KafkaBroker(Server):
             fresh = not os.path.exists(os.path.join(self.data, 'meta.properties'))
             if fresh:
                 self.ports = {name: free_port() for name in LISTENERS}
+            self.proxy.target = ('127.0.0.1', self.ports['proxied'])
             properties = self._properties()
             if fresh:
                 self._format(properties)
@@ -279,5 +285,6 @@ class KafkaBroker(Server):
         finally:
             consumer.close()
 
-    def stop(self, number=signal.SIGTERM, deadline=60):
-        super().stop(number, deadline)
+    def close(self):
+        super().close()
+        self.proxy.close()

@@ -65,7 +65,7 @@ static const SettingSpec settings[] = {
         { 0 },
 };
 
-static const char *const secrets[] = { "database.password", "redis.url", NULL };
+static const char *const secrets[] = { "database.password", "kafka.sasl_password", "redis.url", NULL };
 
 extern const FamilyManifest market_manifest;
 const FamilyManifest market_manifest = {

@@ -69,7 +69,7 @@ static const SettingSpec settings[] = {
         { NULL },
 };
 
-static const char *const secrets[] = { "database.password", "redis.url", NULL };
+static const char *const secrets[] = { "database.password", "kafka.sasl_password", "redis.url", NULL };
 
 extern const FamilyManifest testing_manifest;
 const FamilyManifest testing_manifest = {

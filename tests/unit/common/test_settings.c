@@ -233,6 +233,70 @@ Test(settings, environment_file_and_credentials) {
         cr_assert(str_eq(settings_string(settings, "database.password"), "from credential"));
 }
 
+Test(settings, kafka_security_belongs_together) {
+        _cleanup_free_ char *ca = str_printf("%s/ca.pem", dir), *conf = NULL;
+        const char *const variables[] = { "KAFKA_SASL_PASSWORD=hunter2", NULL };
+        const SettingsProblem *p;
+
+        /* a log-in that would not happen */
+        cr_assert(load("kafka = {\n sasl_mechanism = \"PLAIN\";\n sasl_username = \"u\";\n"
+                       " ssl_ca_file = \"/nonexistent/ca\";\n};\n",
+                       variables) == -EBADMSG);
+        p = problem("kafka.sasl_mechanism", 2, "nobody logs in");
+        cr_assert(strstr(p->hint, "SASL_SSL"));
+        (void) problem("kafka.sasl_username", 3, "nobody logs in");
+        (void) problem("KAFKA_SASL_PASSWORD", 0, "nobody logs in");
+        (void) problem("kafka.ssl_ca_file", 4, "nothing is encrypted");
+        /* one that could not */
+        cr_assert(load("kafka = { security_protocol = \"SASL_SSL\"; };\n", NULL) == -EBADMSG);
+        (void) problem("kafka.security_protocol", 1, "kafka.sasl_mechanism is not set");
+        (void) problem("kafka.security_protocol", 1, "kafka.sasl_username is not set");
+        p = problem("kafka.security_protocol", 1, "kafka.sasl_password is not set");
+        cr_assert(strstr(p->hint, "sasl_password_file"));
+        cr_assert(load("kafka = { security_protocol = \"sasl_ssl\"; sasl_mechanism = \"GSSAPI\"; };\n", NULL) ==
+                  -EBADMSG);
+        p = problem("kafka.security_protocol", 1, "not a possible value");
+        cr_assert(strstr(p->hint, "SASL_SSL"));
+        (void) problem("kafka.sasl_mechanism", 1, "not a possible value");
+        /* files */
+        put("ca.pem", "x");
+        conf = str_printf("kafka = { security_protocol = \"SSL\"; ssl_ca_file = \"%s\";\n"
+                          "ssl_certificate_file = \"/nonexistent/c\"; };\n",
+                          ca);
+        cr_assert(load(conf, NULL) == -EBADMSG);
+        cr_assert(problems.n == 2);
+        p = problem("kafka.ssl_certificate_file", 2, "cannot read /nonexistent/c: No such file");
+        (void) problem("kafka.ssl_certificate_file", 2, "kafka.ssl_key_file is not set");
+}
+
+Test(settings, kafka_password_from_file_credential_and_variable) {
+        static const char login[] = "kafka = {\n security_protocol = \"SASL_PLAINTEXT\";\n sasl_username = \"u\";\n"
+                                    " sasl_mechanism = \"%s\";\n %ssasl_password_file = \"%s/pw\";\n};\n";
+        _cleanup_free_ char *scram = str_printf(login, "SCRAM-SHA-512", "", dir), *masked = NULL;
+        _cleanup_free_ char *plain = str_printf(login, "PLAIN", "#", dir);
+        const char *const variables[] = { "KAFKA_SASL_PASSWORD=from variable", NULL };
+        json_t *worker;
+
+        put("pw", "from file\n");
+        cr_assert(load(scram, NULL) == 0);
+        cr_assert(problems.n == 0);
+        cr_assert(str_eq(settings_string(settings, "kafka.sasl_password"), "from file"));
+        masked = settings_format_value(settings, "kafka.sasl_password", true);
+        cr_assert(str_eq(masked, "********"));
+        worker = settings_to_worker_json(settings, family_manifest_find("market"));
+        cr_assert(str_eq(json_string_value(json_object_get(json_object_get(worker, "values"), "kafka.sasl_password")),
+                         "from file"));
+        json_decref(worker);
+        cr_assert(load(scram, variables) == 0);
+        cr_assert(str_eq(settings_string(settings, "kafka.sasl_password"), "from variable"));
+        put("kafka.sasl_password", "from credential\n");
+        put("roundtable.conf", plain);
+        cr_assert(load_full((SettingsSource){ .credentials_dir = dir }) == 0);
+        cr_assert(str_eq(settings_string(settings, "kafka.sasl_password"), "from credential"));
+        cr_assert(problems.n == 1 && problems.items[0].warning);
+        (void) problem("kafka.security_protocol", 2, "crosses the network");
+}
+
 Test(settings, env_files_of_the_original) {
         const char *const variables[] = { "NODE_ENV=test", "DB_USERNAME=", NULL };
 
