@@ -53,6 +53,7 @@ class World:
         self.postgres = postgres
         self.database = database
         self.redis = redis_server.client()
+        self.redis.set('roundtable.control.epoch', 1)  # nobody flushed recently: workers start at once
         self.statsd = Statsd()
         self.deployment = harness.Deployment(build, postgres, database, redis_server)
         self.deployment.settings(None, statsd={'host': '127.0.0.1', 'port': self.statsd.port})
