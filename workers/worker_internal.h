@@ -21,6 +21,7 @@ typedef struct ControlWait ControlWait;
 typedef struct WorkerTask {
         Worker *worker;
         const TaskSpec *spec;
+        TaskClass class; /* by settings */
         size_t index;
         bool enabled;
         uint64_t interval_usec, max_run_usec;

@@ -52,7 +52,7 @@ static json_t *task_to_json(Worker *w, WorkerTask *t, const json_t *fleet) {
         json_t *of_fleet = json_object_get(fleet, t->spec->name);
 
         return json_pack("{s:s, s:b, s:s, s:I, s:s, s:I, s:o, s:o, s:I, s:I, s:O?}", "name", t->spec->name, "enabled",
-                         (int) t->enabled, "class", t->spec->class == TASK_SHORT ? "short" : "long", "interval_usec",
+                         (int) t->enabled, "class", t->class == TASK_SHORT ? "short" : "long", "interval_usec",
                          (json_int_t) t->interval_usec, "state", state_text(scheduler_state(w->scheduler, t->index)),
                          "next_usec", next_usec(w, t), "run", run_to_json(w, t), "last", last_to_json(t), "runs",
                          (json_int_t) t->runs, "failures", (json_int_t) t->failures, "fleet", of_fleet);

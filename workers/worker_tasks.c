@@ -100,6 +100,9 @@ static int task_new(Worker *w, size_t i, Error *reterr) {
                 .spec = spec,
                 .index = i,
                 .enabled = settings_task_bool(w->start->settings, w->family, spec->name, "enabled"),
+                .class = str_eq(settings_task_string(w->start->settings, w->family, spec->name, "class"), "long")
+                                 ? TASK_LONG
+                                 : TASK_SHORT,
                 .interval_usec = settings_task_duration_usec(w->start->settings, w->family, spec->name, "interval"),
                 .max_run_usec = settings_task_duration_usec(w->start->settings, w->family, spec->name, "max_run"),
                 .run = task_binding_find(w->family, spec->name),
@@ -132,7 +135,7 @@ static int make_scheduler(Worker *w, Error *reterr) {
 
                 tasks[i] = (SchedulerTask){
                         .name = w->tasks[i].spec->name,
-                        .class = w->tasks[i].spec->class,
+                        .class = w->tasks[i].class,
                         .enabled = w->tasks[i].enabled,
                         .start_delay_usec = s->start_delay_usec,
                         .quarantined_until_usec =
