@@ -15,6 +15,7 @@ typedef enum SettingType {
         SETTING_URL,
         SETTING_PATH,
         SETTING_ENUM, /* one of `choices` */
+        SETTING_LIST, /* texts without commas: ["a", "b"] or "a,b" in files, a,b in variables */
 } SettingType;
 
 typedef enum SettingFlags {
@@ -22,7 +23,7 @@ typedef enum SettingFlags {
         SETTING_SECRET = 1 << 1,              /* masked; only families that name it get it */
         SETTING_REQUIRED_PRODUCTION = 1 << 2, /* when NODE_ENV is production or staging */
         SETTING_SUPERVISOR = 1 << 3,          /* not handed to workers */
-        SETTING_TASK_REQUIRED = 1 << 4,       /* must be set when one of the family's enabled tasks needs it */
+        SETTING_TASK_REQUIRED = 1 << 4,       /* must be set while one of `tasks` is enabled; family rows only */
 } SettingFlags;
 
 typedef enum SettingEnvUnit {
@@ -40,6 +41,7 @@ typedef struct SettingSpec {
         SettingEnvUnit env_unit;
         unsigned flags;
         const char *choices; /* SETTING_ENUM: "a|b|c" */
+        const char *tasks;   /* SETTING_TASK_REQUIRED: "task|task", or NULL for any of the family */
         const char *help;    /* one or two sentences for man page and example file */
 } SettingSpec;
 

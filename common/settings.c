@@ -278,6 +278,28 @@ uint64_t settings_task_duration_usec(const Settings *s, const char *family, cons
         return settings_duration_usec(s, task_name(family, task, key, buf, sizeof(buf)));
 }
 
+const char *settings_task_string(const Settings *s, const char *family, const char *task, const char *key) {
+        char buf[256];
+
+        return settings_string(s, task_name(family, task, key, buf, sizeof(buf)));
+}
+
+bool settings_list_next(const Settings *s, const char *name, const char **cursor, const char **ret,
+                        size_t *ret_length) {
+        const SettingRow *row = get(s, name);
+        const char *p = *cursor ?: row->value.text;
+
+        assert(row->spec->type == SETTING_LIST);
+        if (!p || (*cursor && *p == '\0'))
+                return false;
+        if (*cursor)
+                p++; /* the comma that ended the last item */
+        *ret = p;
+        *ret_length = strcspn(p, ",");
+        *cursor = p + *ret_length;
+        return true;
+}
+
 const char *settings_origin(const Settings *s, const char *name) {
         return get(s, name)->origin;
 }

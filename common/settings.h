@@ -29,6 +29,7 @@ typedef struct SettingsSource {
         bool read_environment_file;  /* read the file that `environment_file` names (absent: fine for the default) */
         const char *credentials_dir; /* $CREDENTIALS_DIRECTORY or NULL */
         bool require_files;          /* a missing roundtable.conf is a problem */
+        bool all_families;           /* the manifests are all there are: a file for another family is a problem */
 } SettingsSource;
 
 typedef struct SettingsProblem {
@@ -81,6 +82,11 @@ bool settings_task_bool(const Settings *s, const char *family, const char *task,
 int64_t settings_task_int(const Settings *s, const char *family, const char *task, const char *key);
 uint64_t settings_task_duration_usec(const Settings *s, const char *family, const char *task, const char *key);
 
+const char *settings_task_string(const Settings *s, const char *family, const char *task, const char *key);
+/* The items of a list, split as the original does: at each comma, untrimmed, empty ones kept. `*cursor` is NULL at
+ * first. Returns false when there is no more. Items are borrowed and not NUL-terminated. */
+bool settings_list_next(const Settings *s, const char *name, const char **cursor, const char **ret, size_t *ret_length);
+
 /* Where a value came from: "default", "/etc/roundtable/roundtable.conf:12", "environment PG_POOL_MAX",
  * "/etc/default/roundtable:3". Borrowed. */
 const char *settings_origin(const Settings *s, const char *name);
@@ -89,6 +95,14 @@ char *settings_format_value(const Settings *s, const char *name, bool mask);
 /* Calls back for every row in table order, `name` full. */
 typedef void (*SettingsVisitor)(const char *name, const SettingSpec *spec, void *userdata);
 void settings_visit(const Settings *s, SettingsVisitor visitor, void *userdata);
+
+/* The variables that the original would find in the .env files of `dir` (runtime specification, section 5.2), merged,
+ * for a given NODE_ENV (or NULL). Calls back for each, in no particular order; all is borrowed. 0 or -ENOMEM; what
+ * cannot be read is among the problems. */
+typedef void (*SettingsVariableVisitor)(const char *name, const char *value, const char *file, int line,
+                                        void *userdata);
+int settings_env_dir_visit(const char *dir, const char *node_env, SettingsVariableVisitor visitor, void *userdata,
+                           SettingsProblems *problems);
 
 /* What one worker gets: worker rows resolved for the family, the common rows and the family's own; secrets only when
  * its manifest names them. Two equal documents mean that the worker need not be restarted. New reference. */

@@ -143,6 +143,39 @@ int settings_apply_passwords(Settings *s, const char *credentials_dir, SettingsP
         return r;
 }
 
+/* The first enabled task of the row's family that needs the row, or NULL. */
+static const char *task_in_need(const Settings *s, const SettingRow *row) {
+        for (size_t i = 0; i < s->n; i++) {
+                const SettingRow *r = s->rows[i];
+
+                if (r->family == row->family && r->task && r->value.integer &&
+                    str_eq(r->spec->name + strlen(r->spec->name) - strlen(".enabled"), ".enabled") &&
+                    (!row->spec->tasks || setting_choice_valid(row->spec->tasks, r->task->name)))
+                        return r->task->name;
+        }
+        return NULL;
+}
+
+static int check_required(const Settings *s, const SettingRow *row, SettingsProblems *p) {
+        _cleanup_free_ char *worker = NULL, *hint = NULL;
+        const char *task;
+
+        if (!(row->spec->flags & SETTING_TASK_REQUIRED) || row->problem || !row->family || row->value.set)
+                return 0;
+        worker = str_printf("%s.worker.enabled", row->family->name);
+        if (!worker)
+                return -ENOMEM;
+        task = settings_find(s, worker)->value.integer ? task_in_need(s, row) : NULL;
+        if (!task)
+                return 0;
+        hint = str_printf(
+                "set it in workers/%s.conf%s%s, or switch the task off: tasks = { %s = { enabled = false; }; }",
+                row->family->name, row->spec->env ? " or by the variable " : "", row->spec->env ?: "", task);
+        return hint ? settings_problem(p, false, row->file, row->line, row->name, hint,
+                                       "must be set because task %s is enabled", task)
+                    : -ENOMEM;
+}
+
 static int check_worker(const Settings *s, const char *prefix, SettingsProblems *p) {
         _cleanup_free_ char *max = str_printf("%sworker.pg_pool_max", prefix),
                             *min = str_printf("%sworker.pg_pool_min", prefix);
@@ -188,6 +221,9 @@ int settings_cross_check(Settings *s, SettingsProblems *p) {
                         if (r < 0)
                                 return r;
                 }
+                r = check_required(s, row, p);
+                if (r < 0)
+                        return r;
                 /* A family's worker rows are all there when its first one is. */
                 if (row->family && str_eq(row->spec->name, "worker.enabled")) {
                         _cleanup_free_ char *prefix = str_printf("%s.", row->family->name);

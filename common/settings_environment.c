@@ -237,16 +237,11 @@ static int add_dotenv(Environment *e, const char *path, SettingsProblems *proble
         return 0;
 }
 
-int environment_add_env_dir(Environment *e, const char *dir, SettingsProblems *problems) {
-        const EnvironmentVariable *v = environment_find(e, "NODE_ENV");
-        _cleanup_free_ char *node_env = NULL;
+static int add_env_dir(Environment *e, const char *dir, const char *node_env, SettingsProblems *problems) {
         /* From high to low. What a file says about NODE_ENV does not change which files are read. */
         static const char *const formats[] = { "%s/.env.%s.local", "%s/.env.%s", "%s/.env.local", "%s/.env",
                                                "%s/.env.defaults" };
 
-        node_env = strdup(v ? v->value : "");
-        if (!node_env)
-                return -ENOMEM;
         for (size_t i = 0; i < ELEMENTSOF(formats); i++) {
                 _cleanup_free_ char *path = NULL;
                 int r;
@@ -263,4 +258,23 @@ int environment_add_env_dir(Environment *e, const char *dir, SettingsProblems *p
                         return r;
         }
         return 0;
+}
+
+int environment_add_env_dir(Environment *e, const char *dir, SettingsProblems *problems) {
+        const EnvironmentVariable *v = environment_find(e, "NODE_ENV");
+        _cleanup_free_ char *node_env = strdup(v ? v->value : ""); /* adding moves the items */
+
+        return node_env ? add_env_dir(e, dir, node_env, problems) : -ENOMEM;
+}
+
+int settings_env_dir_visit(const char *dir, const char *node_env, SettingsVariableVisitor visitor, void *userdata,
+                           SettingsProblems *problems) {
+        _cleanup_(environment_done) Environment e = { 0 };
+        int r = add_env_dir(&e, dir, node_env ?: "", problems);
+
+        /* the files come from high to low: the first item of a name is the one that counts */
+        for (size_t i = 0; r >= 0 && i < e.n; i++)
+                if (environment_find(&e, e.items[i].name) == &e.items[i])
+                        visitor(e.items[i].name, e.items[i].value, e.items[i].file, e.items[i].line, userdata);
+        return r;
 }

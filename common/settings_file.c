@@ -77,9 +77,33 @@ static const char *type_hint(SettingType type) {
                 return "write a number and a unit in quotes: \"250 ms\", \"30 s\", \"2 min\", \"1 h\"";
         case SETTING_SIZE:
                 return "write a number of bytes, or a number and a unit in quotes: \"64 MiB\"";
+        case SETTING_LIST:
+                return "write strings in quotes: [\"a\", \"b\"]";
         default:
                 return "write a string in quotes";
         }
+}
+
+/* An array or list of strings; kept as the original's variables have it, with commas. */
+static int parse_list(const SettingSpec *spec, const config_setting_t *c, SettingValue *ret, SettingRefusal *refusal) {
+        _cleanup_buffer_ Buffer b = { 0 };
+
+        for (int i = 0; i < config_setting_length(c); i++) {
+                const config_setting_t *item = config_setting_get_elem(c, (unsigned) i);
+                const char *text =
+                        config_setting_type(item) == CONFIG_TYPE_STRING ? config_setting_get_string(item) : NULL;
+
+                if (!text)
+                        return setting_refuse(refusal, type_hint(SETTING_LIST), "has an item that is %s",
+                                              type_name(config_setting_type(item)));
+                if (str_empty(text) || strchr(text, ','))
+                        return setting_refuse(refusal, "write each item as a string of its own",
+                                              "has an item that is empty or has a comma in it");
+                (void) buffer_printf(&b, "%s%s", i > 0 ? "," : "", text);
+        }
+        if (buffer_failed(&b))
+                return -ENOMEM;
+        return b.length > 0 ? setting_parse_text(spec, b.data, ret, refusal) : 0; /* none: unset */
 }
 
 static int parse_setting(const SettingSpec *spec, const config_setting_t *c, SettingValue *ret,
@@ -95,6 +119,8 @@ static int parse_setting(const SettingSpec *spec, const config_setting_t *c, Set
                 ret->number = (double) config_setting_get_int64(c);
         else if (spec->type == SETTING_NUMBER && type == CONFIG_TYPE_FLOAT)
                 ret->number = config_setting_get_float(c);
+        else if (spec->type == SETTING_LIST && (type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST))
+                return parse_list(spec, c, ret, refusal);
         else if (type == CONFIG_TYPE_STRING && spec->type != SETTING_BOOL && spec->type != SETTING_INT &&
                  spec->type != SETTING_NUMBER)
                 return setting_parse_text(spec, config_setting_get_string(c), ret, refusal);
@@ -157,18 +183,8 @@ static int find_row(const FileLoad *l, const char *key, SettingRow **ret, bool *
 }
 
 static int unknown_key(FileLoad *l, const char *key, const char *file, int line) {
-        _cleanup_free_ char *prefix = NULL, *hint = NULL;
-        const char *nearest;
+        _cleanup_free_ char *nearest = settings_nearest(l->settings, l->family, key), *hint = NULL;
 
-        prefix = l->family ? str_printf("%s.", l->family->name) : strdup("");
-        if (!prefix)
-                return -ENOMEM;
-        nearest = settings_nearest(l->settings, prefix, key);
-        if (nearest) {
-                nearest += strlen(prefix);
-                if (l->family && strncmp(nearest, "worker.", 7) == 0)
-                        nearest += 7;
-        }
         hint = nearest ? str_printf("did you mean %s?", nearest) : strdup("roundtable.conf(5) lists all settings");
         return hint ? settings_problem(l->problems, false, file, line, key, hint, "unknown setting") : -ENOMEM;
 }

@@ -62,8 +62,9 @@ int settings_problem(SettingsProblems *p, bool warning, const char *file, int li
 /* A problem with the value of a row, told where that value stands. */
 int settings_row_problem(const SettingRow *row, SettingsProblems *p, bool warning, const char *hint, const char *format,
                          ...) _printf_(5, 6);
-/* The known name nearest to `key`, or NULL when none is near. `prefix` restricts it to names that start so. */
-const char *settings_nearest(const Settings *s, const char *prefix, const char *key);
+/* The key nearest to `key` as it is written in the family's file (NULL: roundtable.conf), of as many parts; a new
+ * string, or NULL when none is near. */
+char *settings_nearest(const Settings *s, const FamilyManifest *family, const char *key);
 
 /* settings_parse.c. All return 0, -EINVAL with `refusal` filled, or -ENOMEM; none depends on the locale. */
 void setting_value_done(SettingValue *v);

@@ -1,6 +1,7 @@
 /* The order of sources, low to high: defaults, roundtable.conf, families' files, password files and credentials, .env
  * files, the environment file, the environment. */
 
+#include <dirent.h>
 #include <stdio.h>
 
 #include "build_paths.h"
@@ -92,6 +93,39 @@ int settings_apply_environment(Settings *s, const Environment *e, SettingsProble
         return spread_worker_rows(s, true);
 }
 
+/* A file for a family that this build does not have would be read by nobody. */
+static int check_stray_files(const char *dir, const FamilyManifest *const *manifests, SettingsProblems *p) {
+        _cleanup_free_ char *path = str_printf("%s/workers", dir);
+        struct dirent *entry;
+        int r = 0;
+        DIR *d;
+
+        if (!path)
+                return -ENOMEM;
+        d = opendir(path);
+        while (d && r >= 0 && (entry = readdir(d))) {
+                const char *dot = strrchr(entry->d_name, '.');
+                const FamilyManifest *const *f = manifests;
+                _cleanup_free_ char *file = NULL;
+                size_t length;
+
+                if (!dot || dot == entry->d_name || !str_eq(dot, ".conf"))
+                        continue;
+                length = (size_t) (dot - entry->d_name);
+                while (*f && (strlen((*f)->name) != length || memcmp((*f)->name, entry->d_name, length) != 0))
+                        f++;
+                if (*f)
+                        continue;
+                file = str_printf("%s/%s", path, entry->d_name);
+                r = file ? settings_problem(p, false, file, 0, NULL, "rename or remove the file",
+                                            "there is no family of this name")
+                         : -ENOMEM;
+        }
+        if (d)
+                (void) closedir(d);
+        return r;
+}
+
 static int load_files(Settings *s, const SettingsSource *source, const FamilyManifest *const *manifests,
                       SettingsProblems *p) {
         const char *dir = source->conf_dir ?: ROUNDTABLE_SYSCONFDIR;
@@ -108,7 +142,7 @@ static int load_files(Settings *s, const SettingsSource *source, const FamilyMan
 
                 r = family ? settings_file_load(s, family, *f, false, p) : -ENOMEM;
         }
-        return r;
+        return r >= 0 && source->all_families ? check_stray_files(dir, manifests, p) : r;
 }
 
 static int load_environment(Settings *s, const SettingsSource *source, Environment *e, SettingsProblems *p) {

@@ -103,26 +103,45 @@ static size_t distance(const char *a, const char *b) {
         return row[n];
 }
 
-const char *settings_nearest(const Settings *s, const char *prefix, const char *key) {
-        size_t length = strlen(prefix), best = strlen(key) / 3 + 2;
+/* How long the first `parts` of a dotted name are. */
+static size_t parts_length(const char *name, size_t parts) {
+        const char *p = name;
+
+        for (size_t i = 0; i < parts; i++) {
+                p += strcspn(p, ".");
+                if (!*p)
+                        break;
+                p += i + 1 < parts;
+        }
+        return (size_t) (p - name);
+}
+
+char *settings_nearest(const Settings *s, const FamilyManifest *family, const char *key) {
+        size_t parts = 1, best = strlen(key) / 3 + 2, best_length = 0;
         const char *found = NULL;
 
+        for (const char *p = key; *p; p++)
+                parts += *p == '.';
         for (size_t i = 0; i < s->n; i++) {
                 const SettingRow *row = s->rows[i];
-                const char *name = row->name + length;
+                const char *name = row->spec->name;
+                char start[64];
                 size_t d;
 
-                if ((*prefix != '\0') != (row->family != NULL) || strncmp(row->name, prefix, length) != 0)
+                if (row->family != family)
                         continue;
-                if (row->family && row->worker)
+                if (family && row->worker)
                         name += strlen("worker.");
-                d = distance(key, name);
+                /* a group that is misspelt is compared with groups */
+                (void) snprintf(start, sizeof(start), "%.*s", (int) parts_length(name, parts), name);
+                d = distance(key, start);
                 if (d < best) {
                         best = d;
-                        found = row->name;
+                        found = name;
+                        best_length = strlen(start);
                 }
         }
-        return found;
+        return found ? strndup(found, best_length) : NULL;
 }
 
 static char *format_units(int64_t v, bool size) {

@@ -78,8 +78,8 @@ const SettingSpec settings_common_table[] = {
           .help = "Attempts after which a failing reconnect is logged as an error instead of a warning." },
 
         /* Kafka */
-        { "kafka.brokers", SETTING_STRING, "localhost:9092", .env = "KAFKA_BROKER_URLS",
-          .flags = SETTING_REQUIRED_PRODUCTION, .help = "Comma-separated host:port list." },
+        { "kafka.brokers", SETTING_LIST, "localhost:9092", .env = "KAFKA_BROKER_URLS",
+          .flags = SETTING_REQUIRED_PRODUCTION, .help = "host:port of some brokers." },
         { "kafka.connection_timeout", SETTING_DURATION, "5 s", "1 s", "10 min", .env = "KAFKA_CONNECTION_TIMEOUT_MS",
           .env_unit = SETTING_ENV_MSEC, .help = "Time to set up a connection to a broker." },
         { "kafka.request_timeout", SETTING_DURATION, "30 s", "1 s", "15 min", .env = "KAFKA_REQUEST_TIMEOUT_MS",

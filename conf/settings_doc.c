@@ -119,7 +119,7 @@ static void roff(const char *text) {
 
 static const char *type_text(SettingType type) {
         static const char *const names[] = { "string", "boolean", "integer", "number", "duration",
-                                             "size",   "URL",     "path",    "one of" };
+                                             "size",   "URL",     "path",    "one of", "list of strings" };
 
         return names[type];
 }

@@ -27,6 +27,7 @@ static const Verb verbs[] = {
         { "dev", verb_dev,
           "everything on private servers: [--state DIR] [--preset P] [--scale N] [--keep] [--no-sample]" },
         { "help", verb_help, "this text" },
+        { "import-env", verb_import_env, "the original's .env files as an environment file: DIR [--output FILE]" },
         { "list", verb_list, "each task and where its settings came from: [--json]" },
         { "migrate", verb_migrate, "make or update the database" },
         { "reload", verb_reload, "validate the settings and apply them: [--dry-run]" },

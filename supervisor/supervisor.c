@@ -32,6 +32,7 @@ uint64_t supervisor_tunable_usec(const char *name _unused_, uint64_t usec) {
 int supervisor_load_settings(const Supervisor *s, Settings **ret, SettingsProblems *problems) {
         SettingsSource source = settings_process_source(s->conf_dir, s->env_dir);
 
+        source.all_families = true;
         return settings_load(&source, family_manifests, ret, problems);
 }
 

@@ -10,8 +10,9 @@ typedef struct SettingsOptions {
         bool json;            /* --json */
 } SettingsOptions;
 
-int verb_config(int argc, char **argv); /* config check|show [--json] */
-int verb_list(int argc, char **argv);   /* list [--json] */
+int verb_config(int argc, char **argv);     /* config check|show [--json] */
+int verb_import_env(int argc, char **argv); /* import-env DIR [--node-env NAME] [--output FILE [--force]] */
+int verb_list(int argc, char **argv);       /* list [--json] */
 
 /* Reads files, environment file, environment and credentials for all families and prints every problem to stderr.
  * Returns an exit code; *ret is written only with 0. */

@@ -353,6 +353,106 @@ Test(settings, a_worker_gets_its_own_and_named_secrets) {
         json_decref(c);
 }
 
+/* A family that has what market lacks. */
+static const FamilyManifest odd = {
+        .name = "odd",
+        .tasks = (const TaskSpec[]){ { .name = "odd-one", .enabled = true, .interval = "1 min" },
+                                     { .name = "odd_two", .interval = "1 min", .enabled_env = "ODD_TWO" },
+                                     { 0 } },
+        .settings = (const SettingSpec[]){ { "addresses", SETTING_LIST, .env = "ODD_ADDRESSES", .help = "A list." },
+                                           { "hosts", SETTING_LIST, "a,b", .help = "A list with a default." },
+                                           { "reports", SETTING_PATH, .env = "ODD_REPORTS", .help = "A directory." },
+                                           { "hidden", SETTING_PATH, .flags = SETTING_SECRET,
+                                             .help = "A path that nobody else may see." },
+                                           { "arn", SETTING_STRING, .env = "ODD_ARN", .flags = SETTING_TASK_REQUIRED,
+                                             .tasks = "odd_two|odd_three", .help = "Needed by one task." },
+                                           { NULL } },
+};
+static const FamilyManifest *const odd_manifests[] = { &odd, NULL };
+
+static int load_odd(const char *family, const char *const *variables) {
+        settings = settings_free(settings);
+        settings_problems_done(&problems);
+        put("workers/odd.conf", family);
+        return settings_load(&(SettingsSource){ .conf_dir = dir, .environ = variables }, odd_manifests, &settings,
+                             &problems);
+}
+
+static void assert_items(const char *name, const char *expected) {
+        _cleanup_buffer_ Buffer b = { 0 };
+        const char *cursor = NULL, *item;
+        size_t length;
+
+        while (settings_list_next(settings, name, &cursor, &item, &length))
+                (void) buffer_printf(&b, "<%.*s>", (int) length, item);
+        cr_assert(str_eq(b.data ?: "", expected), "%s: %s, expected %s", name, b.data ?: "", expected);
+}
+
+Test(settings, lists) {
+        const char *const variables[] = { "ODD_ADDRESSES=x, y,,z", NULL };
+
+        cr_assert_eq(load_odd("", NULL), 0);
+        assert_items("odd.addresses", "");
+        assert_items("odd.hosts", "<a><b>");
+        cr_assert_eq(load_odd("addresses = [ \"one\", \"two\" ]; hosts = \"c\";\n", NULL), 0);
+        assert_items("odd.addresses", "<one><two>");
+        assert_items("odd.hosts", "<c>");
+        cr_assert_eq(load_odd("addresses = ( );\n", NULL), 0);
+        assert_items("odd.addresses", "");
+        /* as the original splits its variables */
+        cr_assert_eq(load_odd("addresses = \"one,two\";\n", variables), 0);
+        assert_items("odd.addresses", "<x>< y><><z>");
+        cr_assert_eq(load_odd("addresses = [ 1, 2 ];\n", NULL), -EBADMSG);
+        (void) problem("odd.addresses", 1, "has an item that is an integer");
+        cr_assert_eq(load_odd("\naddresses = [ \"a,b\" ];\nhosts = { a = 1; };\n", NULL), -EBADMSG);
+        (void) problem("odd.addresses", 2, "has a comma");
+        (void) problem("odd.hosts", 3, "is a group");
+}
+
+Test(settings, lists_and_paths_reach_the_worker) {
+        const char *const variables[] = { "ODD_REPORTS=/srv/reports", NULL };
+        _cleanup_settings_ Settings *worker = NULL;
+        _cleanup_error_ Error e = ERROR_INIT;
+        const char **paths;
+        json_t *j;
+
+        cr_assert_eq(load_odd("addresses = [ \"one\", \"two\" ]; hidden = \"/srv/hidden\";\n", variables), 0);
+        paths = settings_worker_paths(settings, &odd);
+        cr_assert(paths && str_eq(paths[0], "/srv/reports") && !paths[1]);
+        free(paths);
+        j = settings_to_worker_json(settings, &odd);
+        cr_assert_eq(settings_from_worker_json(j, &odd, &worker, &e), 0, "%s", error_text(&e));
+        json_decref(j);
+        (void) settings_free(settings);
+        settings = TAKE_PTR(worker);
+        assert_items("odd.addresses", "<one><two>");
+        cr_assert(str_eq(settings_string(settings, "odd.reports"), "/srv/reports"));
+}
+
+Test(settings, what_an_enabled_task_needs_must_be_set) {
+        const char *const on[] = { "ODD_TWO=true", NULL }, *const given[] = { "ODD_TWO=true", "ODD_ARN=arn:x", NULL };
+        const SettingsProblem *p;
+
+        cr_assert_eq(load_odd("", NULL), 0, "its task is not enabled");
+        cr_assert_eq(load_odd("", on), -EBADMSG);
+        p = problem("odd.arn", 0, "must be set because task odd_two is enabled");
+        cr_assert(strstr(p->hint, "ODD_ARN") && strstr(p->hint, "workers/odd.conf"), "%s", p->hint);
+        cr_assert_eq(load_odd("enabled = false;\n", on), 0, "nor is its worker");
+        cr_assert_eq(load_odd("", given), 0);
+        cr_assert_eq(load_odd("tasks = { odd_two = { enabled = true; }; };\narn = \"arn:x\";\n", NULL), 0);
+}
+
+Test(settings, a_file_of_no_family_is_a_problem_where_all_are_known) {
+        put("workers/odd.conf", "");
+        put("workers/market.conf", "");
+        put("workers/.conf", "");
+        put("workers/notes.txt", "");
+        cr_assert_eq(load_full((SettingsSource){ 0 }), 0);
+        cr_assert_eq(load_full((SettingsSource){ .all_families = true }), -EBADMSG);
+        cr_assert_eq(problems.n, 1);
+        (void) problem(NULL, 0, "there is no family of this name");
+}
+
 Test(settings, numbers_as_ecmascript_reads_them) {
         static const struct {
                 const char *text;
