@@ -4,6 +4,33 @@
 
 static const TaskSpec tasks[] = {
         {
+                .name = "aggregate_trading_rewards_daily",
+                .class = TASK_SHORT,
+                .enabled_env = "LOOPS_ENABLED_AGGREGATE_TRADING_REWARDS_DAILY",
+                .enabled = true,
+                .interval_env = "LOOPS_INTERVAL_MS_AGGREGATE_TRADING_REWARDS",
+                .interval = "30 s",
+                .help = "Sums trading rewards by address and day",
+        },
+        {
+                .name = "aggregate_trading_rewards_monthly",
+                .class = TASK_SHORT,
+                .enabled_env = "LOOPS_ENABLED_AGGREGATE_TRADING_REWARDS_MONTHLY",
+                .enabled = true,
+                .interval_env = "LOOPS_INTERVAL_MS_AGGREGATE_TRADING_REWARDS",
+                .interval = "30 s",
+                .help = "Sums trading rewards by address and month",
+        },
+        {
+                .name = "aggregate_trading_rewards_weekly",
+                .class = TASK_SHORT,
+                .enabled_env = "LOOPS_ENABLED_AGGREGATE_TRADING_REWARDS_WEEKLY",
+                .enabled = true,
+                .interval_env = "LOOPS_INTERVAL_MS_AGGREGATE_TRADING_REWARDS",
+                .interval = "30 s",
+                .help = "Sums trading rewards by address and week",
+        },
+        {
                 .name = "refresh-vault-pnl",
                 .class = TASK_SHORT,
                 .enabled_env = "LOOPS_ENABLED_REFRESH_VAULT_PNL",
@@ -12,10 +39,51 @@ static const TaskSpec tasks[] = {
                 .interval = "5 min",
                 .help = "Refreshes the hourly and daily views of the vaults' PnL at the beginning of each hour and day",
         },
+        {
+                .name = "update-funding-payments",
+                .class = TASK_LONG,
+                .enabled_env = "LOOPS_ENABLED_UPDATE_FUNDING_PAYMENTS",
+                .enabled = true,
+                .interval_env = "LOOPS_INTERVAL_MS_UPDATE_FUNDING_PAYMENTS",
+                .interval = "60 s",
+                .multiplier_env = "UPDATE_FUNDING_PAYMENTS_LOCK_MULTIPLIER",
+                .multiplier = 3,
+                .help = "Writes what every open position paid or received at each height with funding index updates",
+        },
+        {
+                .name = "update-pnl",
+                .class = TASK_LONG,
+                .enabled_env = "LOOPS_ENABLED_UPDATE_PNL",
+                .enabled = true,
+                .interval_env = "LOOPS_INTERVAL_MS_UPDATE_PNL",
+                .interval = "60 s",
+                .multiplier_env = "UPDATE_PNL_LOCK_MULTIPLIER",
+                .multiplier = 3,
+                .help = "Writes profit and loss of every account at each height with funding payments",
+        },
         { 0 },
 };
 
 static const SettingSpec settings[] = {
+        { "carry_funding_forward", SETTING_BOOL, "false",
+          .help = "What update-funding-payments does with a market that has no funding index update at a height where "
+                  "others have one. false, as in the original: its positions end there and begin anew with the fills "
+                  "behind it, and the next payment is reckoned with an old index of 0. true: positions and index are "
+                  "kept until the market's next update." },
+        { "rewards_chunk", SETTING_INT, "0", "0", "1000000", .env = "AGGREGATE_TRADING_REWARDS_CHUNK_SIZE",
+          .help = "Rows per statement in which aggregate_trading_rewards_* write, all in one transaction; 0: all in "
+                  "one "
+                  "statement." },
+        { "rewards_max_interval", SETTING_DURATION, "1 h", "1 s", "1 d",
+          .env = "AGGREGATE_TRADING_REWARDS_MAX_INTERVAL_SIZE_MS", .env_unit = SETTING_ENV_MSEC,
+          .help = "Longest interval of rewards that aggregate_trading_rewards_* add up in one transaction." },
+        { "slice", SETTING_DURATION, "60 s", "1 ms", "1 h",
+          .help = "A run of update-funding-payments, update-pnl or aggregate_trading_rewards_* that has more to do "
+                  "makes "
+                  "way for waiting tasks after this long, between two transactions." },
+        { "transaction_rows", SETTING_INT, "50000", "1", "10000000",
+          .help = "About how many rows update-funding-payments and update-pnl write in one transaction. One height is "
+                  "never divided." },
         { "vault_refresh_window", SETTING_DURATION, "15 min", "0 s", "1 d",
           .env = "TIME_WINDOW_FOR_REFRESH_VAULT_PNL_MS", .env_unit = SETTING_ENV_MSEC,
           .help = "refresh-vault-pnl refreshes the hourly view only this long after the full hour, and the daily view "
