@@ -51,6 +51,10 @@ int redis_pipeline_add(RedisPipeline *p, size_t argc, const char *const *argv, c
 int redis_pipeline_addv(RedisPipeline *p, ...) __attribute__((sentinel));
 int redis_pipeline_add_script(RedisPipeline *p, const RedisScript *script, size_t n_keys, const char *const *keys,
                               size_t n_args, const char *const *args);
+/* The same for keys and arguments that may hold any byte. lengths NULL: strlen of each. */
+int redis_pipeline_add_script_data(RedisPipeline *p, const RedisScript *script, size_t n_keys, const char *const *keys,
+                                   const size_t *key_lengths, size_t n_args, const char *const *args,
+                                   const size_t *arg_lengths);
 size_t redis_pipeline_count(const RedisPipeline *p);
 /* Text of command i for people ("DEL roundtable.x"), for dry runs and errors. New string. */
 char *redis_pipeline_describe(const RedisPipeline *p, size_t i);

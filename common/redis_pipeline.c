@@ -107,6 +107,12 @@ int redis_pipeline_addv(RedisPipeline *p, ...) {
 
 int redis_pipeline_add_script(RedisPipeline *p, const RedisScript *script, size_t n_keys, const char *const *keys,
                               size_t n_args, const char *const *args) {
+        return redis_pipeline_add_script_data(p, script, n_keys, keys, NULL, n_args, args, NULL);
+}
+
+int redis_pipeline_add_script_data(RedisPipeline *p, const RedisScript *script, size_t n_keys, const char *const *keys,
+                                   const size_t *key_lengths, size_t n_args, const char *const *args,
+                                   const size_t *arg_lengths) {
         RedisCommand c = { .script = script };
         char count[24];
         int r;
@@ -121,9 +127,9 @@ int redis_pipeline_add_script(RedisPipeline *p, const RedisScript *script, size_
         if (r >= 0)
                 r = command_push(&c, count, strlen(count));
         for (size_t i = 0; r >= 0 && i < n_keys; i++)
-                r = command_push(&c, keys[i], strlen(keys[i]));
+                r = command_push(&c, keys[i], key_lengths ? key_lengths[i] : strlen(keys[i]));
         for (size_t i = 0; r >= 0 && i < n_args; i++)
-                r = command_push(&c, args[i], strlen(args[i]));
+                r = command_push(&c, args[i], arg_lengths ? arg_lengths[i] : strlen(args[i]));
         if (r < 0) {
                 command_done(&c);
                 return r;

@@ -50,6 +50,16 @@ def database(postgres):
 
 
 @pytest.fixture(scope='session')
+def migrated(build, postgres):
+    """The name of a database with all tables and no rows, to be copied (create_database's template)."""
+    name = postgres.create_database('migrated_template')
+    with harness.Deployment(build, postgres, name) as d:
+        done = d.run('roundtable-admin', 'migrate', '--conf', d.conf)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+    return name
+
+
+@pytest.fixture(scope='session')
 def redis_server():
     with servers.Redis() as server:
         yield server

@@ -1,14 +1,12 @@
 /* UUIDs, order ids, messages and the text form in Redis, byte for byte. Expected values: orders specification, sections
  * 1.1, 2.5, 3.1 and 6. */
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-
 #include "common/proto/off_chain_updates.pb-c.h"
 #include "common/proto/order_id.h"
 #include "common/proto/redis_order.pb-c.h"
 #include "common/proto/redis_text.h"
 #include "common/proto/uuid_v5.h"
+#include "tests/unit/hex.h"
 
 #define OWNER "dydx1v0rks90786p093z6m632sdml77facea7e88thm"
 #define OTHER "dydx1lj4tlfc3jmtsa99gpwvunez37qyey64eyk2zdn"
@@ -39,27 +37,6 @@ static Indexer__OrderId order_id(Indexer__SubaccountId *s, uint32_t client_id, u
         id.clob_pair_id = clob_pair_id;
         id.order_flags = flags;
         return id;
-}
-
-static void expect_hex(const void *data, size_t length, const char *expected) {
-        _cleanup_buffer_ Buffer text = { 0 };
-
-        (void) buffer_append_string(&text, "");
-        for (size_t i = 0; i < length; i++)
-                (void) buffer_printf(&text, "%02x", ((const uint8_t *) data)[i]);
-        cr_assert_str_eq(text.data, expected);
-}
-
-static size_t from_hex(const char *hex, uint8_t *ret) {
-        size_t n = strlen(hex) / 2;
-
-        for (size_t i = 0; i < n; i++) {
-                unsigned value;
-
-                cr_assert_eq(sscanf(hex + 2 * i, "%2x", &value), 1);
-                ret[i] = (uint8_t) value;
-        }
-        return n;
 }
 
 static void expect_message(const ProtobufCMessage *m, const char *expected) {
