@@ -134,7 +134,8 @@ class World:
 
     def transfer(self, height, size, sender=None, to=None, asset='0', at='2024-01-01T00:00:00Z'):
         self.insert('transfers', id=str(uuid.uuid4()), senderSubaccountId=sender, recipientSubaccountId=to, assetId=asset,
-                    size=size, eventId=self.event(), transactionHash='', createdAt=at, createdAtHeight=height)
+                    size=size, eventId=self.event(), transactionHash='', createdAt=at, createdAtHeight=height,
+                    senderWalletAddress=None if sender else 'wallet', recipientWalletAddress=None if to else 'wallet')
 
     def tick(self, subaccount, height, time, created=None, equity='0', total='0', net='0'):
         created = created or time

@@ -7,6 +7,7 @@ const TaskBinding pnl_tasks[] = {
         { "aggregate_trading_rewards_daily", aggregate_trading_rewards_daily_run },
         { "aggregate_trading_rewards_monthly", aggregate_trading_rewards_monthly_run },
         { "aggregate_trading_rewards_weekly", aggregate_trading_rewards_weekly_run },
+        { "create_pnl_ticks", create_pnl_ticks_run },
         { "refresh-vault-pnl", refresh_vault_pnl_run },
         { "update-funding-payments", update_funding_payments_run },
         { "update-pnl", update_pnl_run },

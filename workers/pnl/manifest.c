@@ -31,6 +31,17 @@ static const TaskSpec tasks[] = {
                 .help = "Sums trading rewards by address and week",
         },
         {
+                .name = "create_pnl_ticks",
+                .class = TASK_LONG,
+                .enabled_env = "LOOPS_ENABLED_PNL_TICKS",
+                .enabled = true,
+                .interval_env = "LOOPS_INTERVAL_MS_PNL_TICKS",
+                .interval = "30 s",
+                .multiplier_env = "PNL_TICK_UPDATE_LOCK_MULTIPLIER",
+                .multiplier = 20,
+                .help = "Writes equity, PnL and net transfers of every subaccount once an hour",
+        },
+        {
                 .name = "refresh-vault-pnl",
                 .class = TASK_SHORT,
                 .enabled_env = "LOOPS_ENABLED_REFRESH_VAULT_PNL",
@@ -84,6 +95,17 @@ static const SettingSpec settings[] = {
         { "transaction_rows", SETTING_INT, "50000", "1", "10000000",
           .help = "About how many rows update-funding-payments and update-pnl write in one transaction. One height is "
                   "never divided." },
+        { "funding_index_lookback", SETTING_INT, "14400", "1", "100000000",
+          .help = "create_pnl_ticks takes the latest funding index of a market among so many blocks; 0 is taken where "
+                  "there is none. The original's 14400 are a few hours." },
+        { "tick_accounts_per_run", SETTING_INT, "65000", "1", "10000000", .env = "PNL_TICK_MAX_ACCOUNTS_PER_RUN",
+          .help = "Ticks of one transaction of create_pnl_ticks; what is left is done by the next run." },
+        { "tick_fill", SETTING_DURATION, "1 d", "0 s", "30 d",
+          .help = "Hours without ticks are filled this far back, for the accounts that have not changed since." },
+        { "tick_interval", SETTING_DURATION, "1 h", "1 s", "30 d", .env = "PNL_TICK_UPDATE_INTERVAL_MS",
+          .env_unit = SETTING_ENV_MSEC, .help = "One tick an account is written in each of these, counted from 1970." },
+        { "tick_rows_per_statement", SETTING_INT, "0", "0", "10000000", .env = "PNL_TICK_MAX_ROWS_PER_UPSERT",
+          .help = "Accounts written by one INSERT of the transaction; 0: all by one, which is as safe and faster." },
         { "vault_refresh_window", SETTING_DURATION, "15 min", "0 s", "1 d",
           .env = "TIME_WINDOW_FOR_REFRESH_VAULT_PNL_MS", .env_unit = SETTING_ENV_MSEC,
           .help = "refresh-vault-pnl refreshes the hourly view only this long after the full hour, and the daily view "

@@ -1,0 +1,1 @@
+COPY pnl_cached (subaccount, height, time, created, tick_id) FROM STDIN

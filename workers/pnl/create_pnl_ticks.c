@@ -1,0 +1,254 @@
+/* create_pnl_ticks: once an hour of block time a tick of every subaccount that ever had a transfer (PnL specification,
+ * section 1). Here is decided which hours are due: that of the latest block, and those that went by without ticks. */
+
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "sql/statements.h"
+#include "workers/pnl/pnl.h"
+#include "workers/pnl/tick_cache.h"
+#include "workers/pnl/tick_page.h"
+
+/* A run that fills many hours lets others have their turn. */
+#define SLICE_USEC (60 * USEC_PER_SEC)
+
+/* Columns of read_tick_gate.sql. */
+enum { GATE_HEIGHT, GATE_MSEC, GATE_TIME, GATE_TICKS_MSEC, GATE_TICKS_HEIGHT, GATE_TICKS };
+/* Columns of find_missing_hours.sql. */
+enum { HOUR_BEGINS, HOUR_HEIGHT };
+
+typedef struct Rest {
+        bool set;
+        int64_t begins_msec;
+        TickCursor cursor;
+} Rest;
+
+typedef struct Gate {
+        int64_t interval_msec, limit;
+        int64_t block_msec;
+        int64_t ticks_msec; /* of the latest ticks, 0 without any */
+        int64_t ticks;      /* how many these are, counted up to the limit */
+        char ticks_height[24];
+        char block_height[24], block_time[ISO_TIME_SIZE];
+        Rest rest; /* hour of which an earlier run left accounts, the first if several */
+} Gate;
+
+static int64_t hour_of(const Gate *g, int64_t msec) {
+        return msec - msec % g->interval_msec;
+}
+
+static bool is_rest(const char *name, Rest *ret) {
+        Rest rest = { .set = true, .cursor.set = true };
+        char id[64];
+        int new;
+
+        if (strncmp(name, PENDING_REST, strlen(PENDING_REST)) != 0)
+                return false;
+        if (sscanf(name + strlen(PENDING_REST), "%ld %d %63s", &rest.begins_msec, &new, id) != 3 ||
+            strlen(id) != UUID_TEXT_SIZE - 1)
+                rest.set = false; /* spoilt: it is forgotten with the others */
+        rest.cursor.new = new != 0;
+        (void) snprintf(rest.cursor.id, sizeof(rest.cursor.id), "%.36s", id);
+        *ret = rest;
+        return true;
+}
+
+static int read_gate(TaskContext *ctx, const TaskPending *pending, Gate *ret, Error *reterr) {
+        const Settings *s = task_settings(ctx);
+        Gate g = { .interval_msec = (int64_t) (settings_duration_usec(s, "pnl.tick_interval") / USEC_PER_MSEC),
+                   .limit = settings_int(s, "pnl.tick_accounts_per_run") };
+        _cleanup_pg_result_ PGresult *row = NULL;
+        char limit[24];
+        const char *params[] = { limit };
+        int r;
+
+        (void) snprintf(limit, sizeof(limit), "%lld", (long long) g.limit);
+        r = task_query(ctx, PG_REPLICA, &sql_pnl_read_tick_gate, ELEMENTSOF(params), params, &row, reterr);
+        if (r < 0)
+                return r;
+        if (PQntuples(row) == 0) {
+                r = error_set(reterr, ERROR_RETRY, -ENODATA, "Unable to find latest block");
+                error_set_hint(reterr, "the table blocks is empty: the indexer has not stored any block yet");
+                return r;
+        }
+        g.block_msec = strtoll(PQgetvalue(row, 0, GATE_MSEC), NULL, 10);
+        g.ticks_msec = strtoll(PQgetvalue(row, 0, GATE_TICKS_MSEC), NULL, 10); /* NULL is an empty text */
+        g.ticks = strtoll(PQgetvalue(row, 0, GATE_TICKS), NULL, 10);
+        (void) snprintf(g.ticks_height, sizeof(g.ticks_height), "%s", PQgetvalue(row, 0, GATE_TICKS_HEIGHT));
+        (void) snprintf(g.block_height, sizeof(g.block_height), "%s", PQgetvalue(row, 0, GATE_HEIGHT));
+        (void) snprintf(g.block_time, sizeof(g.block_time), "%s", PQgetvalue(row, 0, GATE_TIME));
+        /* names are sorted and hours written with leading zeros */
+        for (size_t i = 0; i < task_pending_count(pending) && !g.rest.set; i++)
+                (void) is_rest(task_pending_name(pending, i), &g.rest);
+        *ret = g;
+        return 0;
+}
+
+static bool gate_is_open(const Gate *g) {
+        return g->block_msec - hour_of(g, g->ticks_msec) >= g->interval_msec || g->ticks >= g->limit || g->rest.set;
+}
+
+/* Hours between that of the latest ticks, or the one that was left unfinished, and that of the latest block. */
+static int find_missing_hours(TaskContext *ctx, const Gate *g, PGresult **ret, Error *reterr) {
+        int64_t after = hour_of(g, g->ticks_msec),
+                fill = (int64_t) (settings_duration_usec(task_settings(ctx), "pnl.tick_fill") / USEC_PER_MSEC);
+        char interval[24], after_text[24], fill_text[24];
+        const char *params[] = { interval, after_text, g->ticks_height, fill_text };
+
+        /* without ticks every account of the hour that was left unfinished has failed */
+        if (g->rest.set && (g->ticks_msec == 0 || g->rest.begins_msec - g->interval_msec < after)) {
+                after = g->rest.begins_msec - g->interval_msec;
+                params[2] = "0";
+        }
+        (void) snprintf(interval, sizeof(interval), "%lld", (long long) g->interval_msec);
+        (void) snprintf(after_text, sizeof(after_text), "%lld", (long long) after);
+        (void) snprintf(fill_text, sizeof(fill_text), "%lld", (long long) fill);
+        return task_query(ctx, PG_PRIMARY, &sql_pnl_find_missing_hours, ELEMENTSOF(params), params, ret, reterr);
+}
+
+/* All names of what was left that these ticks make void. */
+static int forget_rest(TaskContext *ctx, TaskPending *pending, int64_t begins_msec, const TickPage *page,
+                       Error *reterr) {
+        _cleanup_free_ const char **names = calloc(task_pending_count(pending) + 1, sizeof(*names));
+        size_t n = 0;
+
+        if (!names)
+                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
+        for (size_t i = 0; i < task_pending_count(pending); i++) {
+                Rest rest;
+
+                if (!is_rest(task_pending_name(pending, i), &rest))
+                        continue;
+                /* the name that this page has just added stays */
+                if (page->full && rest.set && rest.begins_msec == begins_msec && str_eq(rest.cursor.id, page->last.id))
+                        continue;
+                if (!rest.set || rest.begins_msec <= begins_msec)
+                        names[n++] = task_pending_name(pending, i);
+        }
+        return task_pending_remove(ctx, pending, names, n, reterr);
+}
+
+typedef struct Totals {
+        int64_t accounts, ticks, changed, hours;
+} Totals;
+
+static int page(TaskContext *ctx, const TickRequest *request, TaskPending *pending, Totals *totals, TickPage *ret,
+                Error *reterr) {
+        int r;
+
+        r = tick_page(ctx, request, pending, ret, reterr);
+        if (r < 0)
+                return r;
+        r = tick_cache_write(ctx, pending, reterr);
+        if (r >= 0)
+                r = forget_rest(ctx, pending, request->begins_msec, ret, reterr);
+        task_gauge(ctx, "_pnl_tick_create_count", (double) ret->ticks, NULL, 0);
+        task_timing(ctx, "_generate_ticks_timing",
+                    (int64_t) ((clock_monotonic_usec() - ret->read_usec) / USEC_PER_MSEC), NULL, 0);
+        totals->accounts += ret->accounts;
+        totals->ticks += ret->ticks;
+        totals->changed += ret->changed;
+        return r;
+}
+
+/* One hour that is over: all of its accounts, page after page. */
+static int fill_hour(TaskContext *ctx, TickRequest request, TaskPending *pending, Totals *totals, Error *reterr) {
+        Totals before = *totals;
+        TickPage p;
+        int r;
+
+        do {
+                r = page(ctx, &request, pending, totals, &p, reterr);
+                if (r < 0)
+                        return r;
+                request.after = p.last;
+        } while (p.full && !task_is_dry_run(ctx));
+        totals->hours++;
+        task_log(ctx, LOG_LEVEL_INFO, "create-pnl-ticks#fill",
+                 (const LogField[]){ LOG_STRING("BLOCK_HEIGHT", "blockHeight", request.height),
+                                     LOG_INT("TICKS", "ticks", totals->ticks - before.ticks),
+                                     LOG_INT("CHANGED", "changed", totals->changed - before.changed) },
+                 3, "An hour without ticks was filled; what changed since is not known any more");
+        return 0;
+}
+
+/* 0, or TASK_MORE when the latest hour is still to be done. */
+static int fill_hours(TaskContext *ctx, const Gate *g, uint64_t start, TaskPending *pending, Totals *totals,
+                      Error *reterr) {
+        _cleanup_pg_result_ PGresult *hours = NULL;
+        int r;
+
+        if (g->ticks_msec == 0 && !g->rest.set)
+                return 0; /* the first ticks of all: history is not made up */
+        r = find_missing_hours(ctx, g, &hours, reterr);
+        for (int i = 0; r >= 0 && i < PQntuples(hours); i++) {
+                TickRequest request = { .height = PQgetvalue(hours, i, HOUR_HEIGHT),
+                                        .begins_msec = strtoll(PQgetvalue(hours, i, HOUR_BEGINS), NULL, 10),
+                                        .start_usec = start };
+
+                if (g->rest.set && g->rest.begins_msec == request.begins_msec)
+                        request.after = g->rest.cursor;
+                r = fill_hour(ctx, request, pending, totals, reterr);
+                if (r < 0)
+                        return r;
+                task_progress(ctx, (uint64_t) i + 1, (uint64_t) PQntuples(hours) + 1, "hours");
+                /* each hour with ticks is behind the next run; a dry run has made its tables only once */
+                if (task_is_dry_run(ctx) || (totals->ticks > 0 && clock_monotonic_usec() - start > SLICE_USEC))
+                        return TASK_MORE;
+        }
+        return r;
+}
+
+static int create(TaskContext *ctx, const Gate *g, uint64_t start, TaskPending *pending, Totals *totals,
+                  Error *reterr) {
+        TickRequest latest = { .begins_msec = hour_of(g, g->block_msec), .start_usec = start };
+        TickPage p;
+        int r;
+
+        r = fill_hours(ctx, g, start, pending, totals, reterr);
+        if (r != 0)
+                return r;
+        if (g->rest.set && g->rest.begins_msec == latest.begins_msec)
+                latest.after = g->rest.cursor;
+        return page(ctx, &latest, pending, totals, &p, reterr);
+}
+
+static int run(TaskContext *ctx, Gate *g, Totals *totals, Error *reterr) {
+        _cleanup_(task_pending_freep) TaskPending *pending = NULL;
+        uint64_t start = clock_monotonic_usec();
+        int r;
+
+        r = task_pending_load(ctx, &pending, reterr);
+        if (r >= 0)
+                r = tick_cache_write(ctx, pending, reterr);
+        if (r >= 0)
+                r = read_gate(ctx, pending, g, reterr);
+        if (r < 0)
+                return r;
+        if (gate_is_open(g))
+                return create(ctx, g, start, pending, totals, reterr);
+        task_log(ctx, LOG_LEVEL_DEBUG, "create-pnl-ticks#runTask", NULL, 0, "The hour of block %s has its ticks",
+                 g->block_height);
+        return 0;
+}
+
+int create_pnl_ticks_run(TaskContext *ctx) {
+        _cleanup_error_ Error e = ERROR_INIT;
+        Totals totals = { 0 };
+        Gate g = { 0 };
+        int r;
+
+        r = run(ctx, &g, &totals, &e);
+        task_field_int(ctx, "accounts", totals.accounts);
+        task_field_int(ctx, "ticks", totals.ticks);
+        task_field_int(ctx, "filled_hours", totals.hours);
+        if (r >= 0)
+                return r;
+        /* the original swallowed these and called the run a success */
+        task_log(ctx, LOG_LEVEL_ERROR, "create-pnl-ticks#runTask",
+                 (const LogField[]){ LOG_STRING("ERROR_TEXT", "error", error_text(&e)),
+                                     LOG_STRING("LATEST_BLOCK_HEIGHT", "latestBlockHeight", g.block_height),
+                                     LOG_STRING("LATEST_BLOCK_TIME", "latestBlockTime", g.block_time) },
+                 3, "Error when getting pnl ticks");
+        return task_fail(ctx, &e);
+}
