@@ -155,6 +155,7 @@ class Deployment:
                             k.startswith(('ASAN_', 'UBSAN_', 'TSAN_', 'LSAN_'))}
         self.environment.update(environment or {})
         self.programs = []
+        self.prefix = []  # a command that runs what follows it, in a network namespace for example
         self.write()
 
     def settings(self, family=None, **values):
@@ -183,7 +184,7 @@ class Deployment:
         raise ServerError(f'{name} is not in {self.build}')
 
     def _start(self, name, argv, socket_path, environment=None):
-        program = Program(self, f'{name}-{len(self.programs)}', argv, dict(self.environment, **(environment or {})),
+        program = Program(self, f'{name}-{len(self.programs)}', self.prefix + argv, dict(self.environment, **(environment or {})),
                           socket_path)
         self.programs.append(program)
         return program

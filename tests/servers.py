@@ -65,6 +65,16 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
+def enter_network(path):
+    """In the child, as root: goes into the network namespace at `path` (/run/netns/NAME)."""
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if libc.setns(fd, 0x40000000) != 0:  # CLONE_NEWNET
+        raise OSError(ctypes.get_errno(), f'setns {path}')
+    os.close(fd)
+
+
 def _stopped(pid):
     """Whether every thread of a process has stopped, or has ended."""
     try:
@@ -84,6 +94,7 @@ class Server:
         self.own_directory = directory is None
         self.directory = directory or short_directory('rt-')
         self.process = None
+        self.network = None  # path of a network namespace to start in
         atexit.register(self.close)
 
     @property
@@ -93,6 +104,8 @@ class Server:
     def spawn(self, argv, user=None, **kwargs):
         def prepare():
             os.setpgid(0, 0)
+            if self.network:
+                enter_network(self.network)
             if user and os.geteuid() == 0:
                 entry = pwd.getpwnam(user)
                 os.initgroups(user, entry.pw_gid)

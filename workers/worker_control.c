@@ -5,10 +5,16 @@
 #include "workers/worker_internal.h"
 #include "workers/worker_protocol.h"
 
+/* What the fleet knows is left out of the status when Redis does not tell it in this time: less than the 2 s for which
+ * the supervisor waits for a status. */
+#define FLEET_USEC USEC_PER_SEC
+
 /* A request whose answer the coordinator has to give. */
 struct ControlWait {
         ControlWait *next;
+        Worker *worker;
         ControlRequest *request;
+        sd_event_source *timer; /* of a status */
         uint64_t serial;
         bool status;
 };
@@ -33,18 +39,34 @@ static ControlWait *wait_new(Worker *w, ControlRequest *request, bool status) {
                 reply_out_of_memory(request);
                 return NULL;
         }
-        *wait = (ControlWait){ .next = w->waits, .request = request, .status = status };
+        *wait = (ControlWait){ .next = w->waits, .worker = w, .request = request, .status = status };
         w->waits = wait;
         return wait;
 }
 
-void worker_control_done(Worker *w, const CoordinatorEvent *e) {
-        for (ControlWait **p = &w->waits; *p; p = &(*p)->next) {
-                ControlWait *wait = *p;
+static void wait_free(ControlWait *wait) {
+        for (ControlWait **p = &wait->worker->waits; *p; p = &(*p)->next)
+                if (*p == wait) {
+                        *p = wait->next;
+                        break;
+                }
+        sd_event_source_disable_unref(wait->timer);
+        free(wait);
+}
 
+/* The coordinator's own time-out comes later, or it is busy with a server that does not answer. */
+static int on_fleet_late(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        ControlWait *wait = userdata;
+
+        reply_status(wait->worker, wait->request, NULL);
+        wait_free(wait);
+        return 0;
+}
+
+void worker_control_done(Worker *w, const CoordinatorEvent *e) {
+        for (ControlWait *wait = w->waits; wait; wait = wait->next) {
                 if (wait->serial != e->serial)
                         continue;
-                *p = wait->next;
                 if (wait->status)
                         reply_status(w, wait->request, e->text ? NULL : e->document);
                 else if (e->text)
@@ -52,7 +74,7 @@ void worker_control_done(Worker *w, const CoordinatorEvent *e) {
                                             "%s", e->text);
                 else
                         control_reply(wait->request, NULL);
-                free(wait);
+                wait_free(wait);
                 return;
         }
 }
@@ -96,8 +118,15 @@ static void verb_status(Worker *w, ControlRequest *request) {
                 return;
         }
         wait = wait_new(w, request, true);
-        if (wait)
-                wait->serial = coordinator_fleet(w->coordinator);
+        if (!wait)
+                return;
+        if (sd_event_add_time_relative(w->event, &wait->timer, CLOCK_MONOTONIC, FLEET_USEC, 0, on_fleet_late, wait) <
+            0) {
+                wait_free(wait);
+                reply_out_of_memory(request);
+                return;
+        }
+        wait->serial = coordinator_fleet(w->coordinator);
 }
 
 static void verb_trigger(Worker *w, ControlRequest *request, const json_t *message) {
@@ -257,11 +286,8 @@ int worker_control_open(Worker *w, Error *reterr) {
 
 void worker_control_close(Worker *w) {
         while (w->waits) {
-                ControlWait *wait = w->waits;
-
-                w->waits = wait->next;
-                control_reply_error(wait->request, EXIT_CODE_TRY_AGAIN, NULL, "the worker is stopping");
-                free(wait);
+                control_reply_error(w->waits->request, EXIT_CODE_TRY_AGAIN, NULL, "the worker is stopping");
+                wait_free(w->waits);
         }
         w->control = control_server_free(w->control);
 }

@@ -1,4 +1,4 @@
-"""Two network namespaces joined by a veth pair, one of which can be cut off without a packet.
+"""Network namespaces in which packets can be made to vanish: two joined by a veth pair, or one with a loopback.
 
     with NetworkNamespaces() as net:
         subprocess.Popen(net.inside('server', ['redis-server', '--bind', net.server_address, ...]))
@@ -9,6 +9,7 @@
 Needs root and the right to make namespaces; require() skips the test with the reason otherwise. Everything is removed
 by close(), also when making it failed half way.
 """
+import contextlib
 import itertools
 import os
 import subprocess
@@ -26,6 +27,54 @@ def _ip(*arguments):
     done = subprocess.run(['ip', *arguments], capture_output=True, text=True)
     if done.returncode != 0:
         raise NetworkError(f'ip {" ".join(arguments)}: {done.stderr.strip()}')
+
+
+class LoopbackNamespace:
+    """One namespace with nothing but lo, for servers that listen on 127.0.0.1 alone and their clients.
+
+    cut() makes every packet vanish in a queue of length 0: neither side sees more than silence. What goes over unix
+    sockets is not touched by it.
+    """
+
+    def __init__(self):
+        self.name = f'rt{os.getpid()}-{next(_serial)}l'
+        _ip('netns', 'add', self.name)
+        try:
+            _ip('-n', self.name, 'link', 'set', 'lo', 'up')
+            self.cut()  # the kernel may lack what it takes
+            self.join()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def path(self):
+        return f'/run/netns/{self.name}'
+
+    def inside(self, argv):
+        """The command that runs argv in the namespace; its pid is that of argv."""
+        return ['ip', 'netns', 'exec', self.name, *argv]
+
+    def _queue(self, *arguments):
+        done = subprocess.run(['tc', '-n', self.name, 'qdisc', *arguments], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise NetworkError(f'tc qdisc {" ".join(arguments)}: {done.stderr.strip()}')
+
+    def cut(self):
+        self._queue('add', 'dev', 'lo', 'root', 'pfifo', 'limit', '0')
+
+    def join(self):
+        self._queue('del', 'dev', 'lo', 'root')
+
+    def close(self):
+        with contextlib.suppress(NetworkError):
+            _ip('netns', 'delete', self.name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
 
 
 class NetworkNamespaces:
@@ -76,9 +125,9 @@ class NetworkNamespaces:
         self.close()
 
 
-def require():
-    """NetworkNamespaces, or a skip that says why there are none."""
+def require(kind=NetworkNamespaces):
+    """NetworkNamespaces or LoopbackNamespace, or a skip that says why there are none."""
     try:
-        return NetworkNamespaces()
+        return kind()
     except (NetworkError, FileNotFoundError) as e:
         pytest.skip(f'requires netns: {e}')

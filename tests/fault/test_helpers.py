@@ -146,3 +146,30 @@ def test_namespaces_are_cut_off_without_a_packet():
                     process.wait()
     listed = subprocess.run(['ip', 'netns', 'list'], capture_output=True, text=True).stdout
     assert not any(name in listed for name in net.names.values())
+
+
+def test_a_loopback_is_cut_off_without_a_packet():
+    with netns.require(netns.LoopbackNamespace) as net, Redis(tcp=True) as server:
+        server.stop()
+        server.network = net.path
+        server.start()
+        code = ('import redis, sys\nr = redis.Redis.from_url(sys.argv[1], socket_timeout=0.5)\n'
+                'for line in sys.stdin:\n try: print(r.ping(), flush=True)\n'
+                ' except redis.TimeoutError: print("silence", flush=True)\n'
+                ' except Exception as e: print(repr(e), flush=True)\n')
+        client = subprocess.Popen(net.inside(['/usr/bin/python3', '-c', code, server.url]), stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+        try:
+            def ask_again():
+                client.stdin.write('\n')
+                client.stdin.flush()
+                return client.stdout.readline().strip()
+            assert ask_again() == 'True'
+            net.cut()
+            assert ask_again() == 'silence'
+            assert server.client().ping(), 'unix sockets are not cut'
+            net.join()
+            wait_until(lambda: ask_again() == 'True', 'an answer')
+        finally:
+            client.kill()
+            client.wait()
