@@ -35,7 +35,7 @@ const SettingSpec settings_common_table[] = {
           .help = "Directory in which the supervisor remembers the instances of its workers." },
         { "supervisor.stop_timeout", SETTING_DURATION, "30 s", "1 s", "1 h", .flags = SETTING_SUPERVISOR,
           .help = "How long workers may finish running tasks when the service stops; then their runs are cancelled. "
-                  "TimeoutStopSec= of the unit is 15 s longer." },
+                  "systemd is asked to wait 15 s longer." },
         { "supervisor.quarantine_cooldown", SETTING_DURATION, "15 min", "1 s", "1 d", .flags = SETTING_SUPERVISOR,
           .help = "How long a task that crashed its worker three times is held on this host." },
 

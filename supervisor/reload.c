@@ -132,6 +132,7 @@ void reload_request(Supervisor *s, ControlRequest *request, bool dry_run) {
         if (log_level_from_string(settings_string(settings, "log.level"), &level) >= 0)
                 log_set_max_level(level);
         log_printf(LOG_LEVEL_INFO, MESSAGE_RELOADED, AT, "Settings were read again");
+        supervisor_extend_timeout(s);
         for (size_t i = 0; i < s->n_workers; i++)
                 apply_to_worker(&s->workers[i]);
         if (request) {

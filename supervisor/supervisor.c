@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -103,12 +104,18 @@ void supervisor_workers_changed(Supervisor *s) {
                    enabled);
 }
 
+void supervisor_extend_timeout(const Supervisor *s) {
+        (void) sd_notifyf(false, "EXTEND_TIMEOUT_USEC=%" PRIu64,
+                          settings_duration_usec(s->settings, "supervisor.stop_timeout") + SYSTEMD_MARGIN_USEC);
+}
+
 void supervisor_stop(Supervisor *s, int exit_code) {
         if (s->stopping)
                 return;
         s->stopping = true;
         s->exit_code = exit_code;
         (void) sd_notify(false, "STOPPING=1\nSTATUS=stopping");
+        supervisor_extend_timeout(s);
         for (size_t i = 0; i < s->n_workers; i++)
                 worker_process_stop(&s->workers[i], false);
         supervisor_workers_changed(s);

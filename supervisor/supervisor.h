@@ -18,6 +18,8 @@
 #define PRIORITY_HANDOVER (SD_EVENT_PRIORITY_NORMAL - 4)
 
 #define WORKER_FAILED_STARTS_GIVEN_UP 3
+/* What systemd grants a drain beyond supervisor.stop_timeout. */
+#define SYSTEMD_MARGIN_USEC (15 * USEC_PER_SEC)
 #define WORKER_KILL_DELAY_USEC (5 * USEC_PER_SEC)
 #define WORKER_HEALTHY_USEC (60 * USEC_PER_SEC)
 #define WORKER_OWN_UNIT_RETRY_USEC (30 * USEC_PER_SEC)
@@ -114,6 +116,9 @@ int supervisor_run(const SupervisorOptions *options);
 /* Called after every change of a worker: READY=1, STATUS=, answers to reloads, the end. */
 void supervisor_workers_changed(Supervisor *s);
 void supervisor_stop(Supervisor *s, int exit_code);
+/* A drain begins: systemd is to wait for as long as the settings let it last, whatever TimeoutStopSec= (for a reload
+ * TimeoutStartSec=) of the unit is. */
+void supervisor_extend_timeout(const Supervisor *s);
 WorkerProcess *supervisor_find_worker(Supervisor *s, const char *family);
 WorkerProcess *supervisor_find_pid(Supervisor *s, pid_t pid);
 /* Loads the settings as this supervisor was told to; as settings_load(). */

@@ -1,5 +1,6 @@
 /* A worker's life: what it is made of, the loop, the drain. */
 
+#include <inttypes.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
@@ -12,6 +13,7 @@
 #define RELEASE_USEC (3 * USEC_PER_SEC)   /* for the locks, once no body runs */
 #define CANCELLED_USEC (4 * USEC_PER_SEC) /* for bodies to notice their cancellation */
 #define KAFKA_FLUSH_USEC (5 * USEC_PER_SEC)
+#define STOP_MARGIN_USEC (15 * USEC_PER_SEC) /* more than these together */
 
 static void on_postgres_state(PgServer server, const Error *error, void *userdata) {
         Worker *w = userdata;
@@ -123,7 +125,9 @@ void worker_drain(Worker *w, const char *why) {
                 return;
         w->draining = true;
         log_info("worker#drain", "stopping (%s), %zu running", why, worker_bodies(w));
-        (void) sd_notify(0, "STOPPING=1\nSTATUS=draining");
+        /* under a unit of its own: whatever TimeoutStopSec= is; a supervisor has its own limit and ignores it */
+        (void) sd_notifyf(0, "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+                          w->stop_timeout_usec + STOP_MARGIN_USEC);
         w->stop = STOP_WAIT;
         arm_stop(w, w->stop_timeout_usec);
         scheduler_drain(w->scheduler);

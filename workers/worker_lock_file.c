@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <systemd/sd-login.h>
 
 #include "workers/worker_lock_file.h"
 
@@ -15,11 +14,32 @@ static void read_holder(int fd, char *ret, size_t size) {
         ret[strcspn(ret, "\n")] = '\0';
 }
 
-static int write_holder(int fd, Error *reterr) {
-        _cleanup_free_ char *unit = NULL, *text = NULL;
+/* The service of this process, from its control group; NULL without one. Not sd_pid_get_unit(): that looks at process
+ * 1, which ProtectProc=invisible hides. */
+static char *own_unit(void) {
+        FILE *f = fopen("/proc/self/cgroup", "re");
+        char line[4096], *unit = NULL;
 
-        if (sd_pid_get_unit(0, &unit) < 0)
-                unit = NULL; /* not under systemd */
+        while (f && !unit && fgets(line, sizeof(line), f)) {
+                char *rest = line;
+
+                for (char *part; (part = strsep(&rest, "/\n"));) {
+                        const char *dot = strrchr(part, '.');
+
+                        if (dot && str_eq(dot, ".service")) {
+                                free(unit);
+                                unit = strdup(part); /* the innermost one: user managers are services too */
+                        }
+                }
+        }
+        if (f)
+                (void) fclose(f);
+        return unit;
+}
+
+static int write_holder(int fd, Error *reterr) {
+        _cleanup_free_ char *unit = own_unit(), *text = NULL;
+
         text = str_printf("%d %s\n", (int) getpid(), unit ?: "-");
         if (!text)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");

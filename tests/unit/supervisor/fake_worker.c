@@ -1,7 +1,7 @@
 /* A worker that does no work, for the tests of the supervisor: speaks workers/worker_protocol.h and misbehaves as the
- * file $ROUNDTABLE_TEST_FAKE says, one word: ok, no-hello, no-ready, crash-start, segv, hang, exit75, exit78. The file
- * is read at each start, so a test changes it between two. What was handed over is left in
- * $ROUNDTABLE_TEST_FAKE.handover. */
+ * file $ROUNDTABLE_TEST_FAKE says, one word: ok, no-hello, no-ready, crash-start, segv, hang, exit75, exit78, slow-stop
+ * (takes three seconds to end). The file is read at each start, so a test changes it between two. What was handed over
+ * is left in $ROUNDTABLE_TEST_FAKE.handover. */
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -109,5 +109,7 @@ int main(int argc, char **argv) {
                 (void) sd_notify(0, "WATCHDOG=1");
                 (void) usleep(50000);
         }
+        if (strcmp(word, "slow-stop") == 0)
+                (void) sleep(3);
         return 0;
 }
