@@ -1,5 +1,5 @@
-/* One request at a time over a curl multi handle, whose descriptors are polled together with the cancel token's. What
- * an error names is the request and the host: a URL's query or user part may hold a key. */
+/* Requests over a curl multi handle, whose descriptors are polled together with the cancel token's. What an error names
+ * is the request and the host: a URL's query or user part may hold a key. */
 
 #include <curl/curl.h>
 #include <pthread.h>
@@ -13,13 +13,17 @@
 #define DEFAULT_MAX_BODY ((size_t) 8 * 1024 * 1024)
 
 struct HttpClient {
-        CURLM *multi;
-        CURL *easy; /* kept: connections and TLS sessions are reused */
+        CURLM *multi; /* has the connections, which are reused */
+        CURL **easy;  /* as many as there ever were requests side by side; kept for their TLS sessions */
+        size_t n_easy;
 };
 
 /* One exchange. */
 typedef struct Exchange {
         const HttpRequest *request;
+        HttpOutcome *outcome;
+        CURL *easy; /* while it is under way */
+        struct curl_slist *headers;
         size_t max_body;
         char *host;
         Buffer body;
@@ -44,8 +48,7 @@ int http_client_new(HttpClient **ret) {
         if (!c)
                 return -ENOMEM;
         c->multi = curl_multi_init();
-        c->easy = curl_easy_init();
-        if (!c->multi || !c->easy) {
+        if (!c->multi) {
                 http_client_free(c);
                 return -ENOMEM;
         }
@@ -53,11 +56,27 @@ int http_client_new(HttpClient **ret) {
         return 0;
 }
 
+static int need_handles(HttpClient *c, size_t n) {
+        CURL **grown = n > c->n_easy ? reallocarray(c->easy, n, sizeof(*grown)) : c->easy;
+
+        if (n > 0 && !grown)
+                return -ENOMEM;
+        c->easy = grown;
+        while (c->n_easy < n) {
+                c->easy[c->n_easy] = curl_easy_init();
+                if (!c->easy[c->n_easy])
+                        return -ENOMEM;
+                c->n_easy++;
+        }
+        return 0;
+}
+
 HttpClient *http_client_free(HttpClient *c) {
         if (!c)
                 return NULL;
-        if (c->easy)
-                curl_easy_cleanup(c->easy);
+        for (size_t i = 0; i < c->n_easy; i++)
+                curl_easy_cleanup(c->easy[i]);
+        free(c->easy);
         if (c->multi)
                 (void) curl_multi_cleanup(c->multi);
         free(c);
@@ -132,7 +151,7 @@ static int make_headers(const HttpRequest *request, struct curl_slist **ret) {
                         return -EINVAL;                                                                                \
         } while (0)
 
-static int set_options(CURL *easy, Exchange *x, struct curl_slist *headers) {
+static int set_options(CURL *easy, Exchange *x) {
         const HttpRequest *q = x->request;
         uint64_t timeout = q->timeout_usec ? q->timeout_usec : DEFAULT_TIMEOUT_USEC;
         uint64_t msec = timeout / USEC_PER_MSEC;
@@ -147,13 +166,16 @@ static int set_options(CURL *easy, Exchange *x, struct curl_slist *headers) {
         SET(CURLOPT_TIMEOUT_MS, msec == 0 ? 1L : msec > INT32_MAX ? (long) INT32_MAX : (long) msec);
         SET(CURLOPT_SSL_VERIFYPEER, 1L);
         SET(CURLOPT_SSL_VERIFYHOST, 2L);
-        SET(CURLOPT_HTTPHEADER, headers);
+        SET(CURLOPT_HTTPHEADER, x->headers);
+        SET(CURLOPT_PRIVATE, x);
         SET(CURLOPT_WRITEFUNCTION, on_body);
         SET(CURLOPT_WRITEDATA, x);
         SET(CURLOPT_DEBUGFUNCTION, on_debug);
         SET(CURLOPT_DEBUGDATA, x);
         SET(CURLOPT_VERBOSE, 1L);
         SET(CURLOPT_PATH_AS_IS, 1L);
+        if (q->direct)
+                SET(CURLOPT_NOPROXY, "*");
         if (q->ca_file)
                 SET(CURLOPT_CAINFO, q->ca_file);
         if (q->body) {
@@ -167,36 +189,12 @@ static int set_options(CURL *easy, Exchange *x, struct curl_slist *headers) {
         return 0;
 }
 
-/* Until the transfer is over: *ret is its result. Negative when cancelled or curl itself fails. */
-static int run_transfer(HttpClient *c, CancelToken *token, CURLcode *ret) {
-        for (;;) {
-                struct curl_waitfd wait = { .fd = token ? cancel_token_fd(token) : -1, .events = CURL_WAIT_POLLIN };
-                int running, left, r, msec = 1000;
-                CURLMsg *message;
-
-                r = cancel_token_check(token);
-                if (r < 0)
-                        return r;
-                if (curl_multi_perform(c->multi, &running) != CURLM_OK)
-                        return -EIO;
-                while ((message = curl_multi_info_read(c->multi, &left)))
-                        if (message->msg == CURLMSG_DONE) {
-                                *ret = message->data.result;
-                                return 0;
-                        }
-                if (token && cancel_token_deadline(token) != USEC_INFINITY) {
-                        uint64_t now = clock_monotonic_usec(), end = cancel_token_deadline(token);
-
-                        if (end < now + 1000 * USEC_PER_MSEC)
-                                msec = end > now ? (int) ((end - now) / USEC_PER_MSEC) + 1 : 0;
-                }
-                if (curl_multi_poll(c->multi, &wait, token ? 1 : 0, msec, NULL) != CURLM_OK)
-                        return -EIO;
-        }
+static const char *name_of(const Exchange *x) {
+        return x->request->name ? x->request->name : "http";
 }
 
 static int transfer_error(const Exchange *x, CURLcode code, Error *e) {
-        const char *name = x->request->name ? x->request->name : "http";
+        const char *name = name_of(x);
         const char *text = curl_easy_strerror(code);
 
         switch (code) {
@@ -237,53 +235,168 @@ static uint64_t retry_after_usec(CURL *easy) {
         return seconds > 86400 * 365 ? 86400 * 365 * USEC_PER_SEC : (uint64_t) seconds * USEC_PER_SEC;
 }
 
-static int exchange(HttpClient *c, Exchange *x, struct curl_slist *headers, CancelToken *token, HttpResponse *ret,
-                    Error *reterr) {
-        const char *name = x->request->name ? x->request->name : "http";
-        CURLcode code = CURLE_OK;
+/* Takes what a transfer that is over has brought. */
+static void take_response(Exchange *x, CURLcode code) {
+        HttpOutcome *o = x->outcome;
         long status = 0;
-        int r;
 
-        curl_easy_reset(c->easy); /* keeps the connections */
-        r = set_options(c->easy, x, headers);
-        if (r < 0)
-                return error_set(reterr, ERROR_NEVER, r, "%s: %s: curl refused an option", name, x->host);
-        FAILPOINT("http", x->request->name, "before");
-        if (curl_multi_add_handle(c->multi, c->easy) != CURLM_OK)
-                return error_set(reterr, ERROR_RETRY, -EIO, "%s: %s: curl refused the request", name, x->host);
-        r = run_transfer(c, token, &code);
-        /* closes the connection when the transfer is unfinished */
-        (void) curl_multi_remove_handle(c->multi, c->easy);
-        if (r == -ECANCELED || r == -ETIMEDOUT)
-                return error_set(reterr, ERROR_CANCELED, r, "%s: %s: %s", name, x->host,
-                                 cancel_reason_to_string(cancel_token_reason(token)));
-        if (r < 0)
-                return error_set(reterr, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, r, "%s: %s: curl failed", name,
-                                 x->host);
         FAILPOINT("http", x->request->name, "after");
-        if (code != CURLE_OK)
-                return transfer_error(x, code, reterr);
-        (void) curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-        if (buffer_append(&x->body, "", 0) < 0)
-                return error_set(reterr, ERROR_UNCERTAIN, -ENOMEM, "%s: %s: out of memory", name, x->host);
-        *ret = (HttpResponse){ .status = status, .body = x->body, .retry_after_usec = retry_after_usec(c->easy) };
+        if (code != CURLE_OK) {
+                o->result = transfer_error(x, code, &o->error);
+                return;
+        }
+        (void) curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (buffer_append(&x->body, "", 0) < 0) {
+                o->result =
+                        error_set(&o->error, ERROR_UNCERTAIN, -ENOMEM, "%s: %s: out of memory", name_of(x), x->host);
+                return;
+        }
+        o->response =
+                (HttpResponse){ .status = status, .body = x->body, .retry_after_usec = retry_after_usec(x->easy) };
         x->body = (Buffer){ 0 };
+        o->result = 0;
+}
+
+/* Closes the connection when the transfer is unfinished. */
+static void detach(HttpClient *c, Exchange *x) {
+        if (x->easy)
+                (void) curl_multi_remove_handle(c->multi, x->easy);
+        x->easy = NULL;
+}
+
+/* How long to wait at most: until the token's deadline, which no descriptor tells. */
+static int poll_msec(CancelToken *token) {
+        uint64_t now, end;
+
+        if (!token || cancel_token_deadline(token) == USEC_INFINITY)
+                return 1000;
+        now = clock_monotonic_usec();
+        end = cancel_token_deadline(token);
+        return end >= now + 1000 * USEC_PER_MSEC ? 1000 : end > now ? (int) ((end - now) / USEC_PER_MSEC) + 1 : 0;
+}
+
+/* Until all transfers are over. Negative when cancelled or curl itself fails. */
+static int run_transfers(HttpClient *c, size_t n_running, CancelToken *token) {
+        while (n_running > 0) {
+                struct curl_waitfd wait = { .fd = token ? cancel_token_fd(token) : -1, .events = CURL_WAIT_POLLIN };
+                int running, left, r;
+                CURLMsg *message;
+
+                r = cancel_token_check(token);
+                if (r < 0)
+                        return r;
+                if (curl_multi_perform(c->multi, &running) != CURLM_OK)
+                        return -EIO;
+                while ((message = curl_multi_info_read(c->multi, &left))) {
+                        CURLcode code = message->data.result;
+                        Exchange *x = NULL;
+
+                        if (message->msg != CURLMSG_DONE ||
+                            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &x) != CURLE_OK)
+                                continue;
+                        take_response(x, code);
+                        detach(c, x); /* ends the message */
+                        n_running--;
+                }
+                if (n_running > 0 &&
+                    curl_multi_poll(c->multi, &wait, token ? 1 : 0, poll_msec(token), NULL) != CURLM_OK)
+                        return -EIO;
+        }
         return 0;
 }
 
-int http_perform(HttpClient *c, const HttpRequest *request, CancelToken *token, HttpResponse *ret, Error *reterr) {
-        struct curl_slist *headers = NULL;
-        Exchange x = { .request = request, .max_body = request->max_body ? request->max_body : DEFAULT_MAX_BODY };
+/* Whether the transfer is under way; if not, its outcome says why. */
+static bool begin(HttpClient *c, Exchange *x, CURL *easy) {
+        HttpOutcome *o = x->outcome;
         int r;
 
-        x.host = host_of(request->url);
-        r = x.host ? make_headers(request, &headers) : -ENOMEM;
-        if (r < 0)
-                r = error_set(reterr, ERROR_RETRY, r, "%s: out of memory", request->name ? request->name : "http");
+        x->host = host_of(x->request->url);
+        r = x->host ? make_headers(x->request, &x->headers) : -ENOMEM;
+        if (r < 0) {
+                o->result = error_set(&o->error, ERROR_RETRY, r, "%s: out of memory", name_of(x));
+                return false;
+        }
+        curl_easy_reset(easy); /* keeps the connections */
+        r = set_options(easy, x);
+        if (r < 0) {
+                o->result = error_set(&o->error, ERROR_NEVER, r, "%s: %s: curl refused an option", name_of(x), x->host);
+                return false;
+        }
+        FAILPOINT("http", x->request->name, "before");
+        if (curl_multi_add_handle(c->multi, easy) != CURLM_OK) {
+                o->result = error_set(&o->error, ERROR_RETRY, -EIO, "%s: %s: curl refused the request", name_of(x),
+                                      x->host);
+                return false;
+        }
+        x->easy = easy;
+        return true;
+}
+
+/* Ends what is still under way when the others were given up for `r`. */
+static void give_up(HttpClient *c, Exchange *x, int r, CancelToken *token) {
+        HttpOutcome *o = x->outcome;
+
+        if (!x->easy)
+                return;
+        detach(c, x);
+        if (r == -ECANCELED || r == -ETIMEDOUT)
+                o->result = error_set(&o->error, ERROR_CANCELED, r, "%s: %s: %s", name_of(x), x->host,
+                                      cancel_reason_to_string(cancel_token_reason(token)));
         else
-                r = exchange(c, &x, headers, token, ret, reterr);
-        curl_slist_free_all(headers);
-        buffer_done(&x.body);
-        free(x.host);
+                o->result = error_set(&o->error, x->sent ? ERROR_UNCERTAIN : ERROR_RETRY, r, "%s: %s: curl failed",
+                                      name_of(x), x->host);
+}
+
+static void exchange_done(Exchange *x) {
+        curl_slist_free_all(x->headers);
+        buffer_done(&x->body);
+        free(x->host);
+}
+
+void http_outcome_done(HttpOutcome *o) {
+        http_response_done(&o->response);
+        error_done(&o->error);
+        *o = (HttpOutcome){ 0 };
+}
+
+int http_perform_all(HttpClient *c, size_t n, const HttpRequest *requests, CancelToken *token, HttpOutcome *outcomes) {
+        _cleanup_free_ Exchange *x = calloc(n > 0 ? n : 1, sizeof(*x));
+        size_t n_running = 0;
+        int r;
+
+        r = x ? need_handles(c, n) : -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                outcomes[i] = (HttpOutcome){ .result = r };
+                if (r < 0)
+                        (void) error_set(&outcomes[i].error, ERROR_RETRY, r, "out of memory for %zu requests", n);
+        }
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                x[i].request = requests + i;
+                x[i].outcome = outcomes + i;
+                x[i].max_body = requests[i].max_body ? requests[i].max_body : DEFAULT_MAX_BODY;
+                n_running += begin(c, x + i, c->easy[i]);
+        }
+        r = run_transfers(c, n_running, token);
+        for (size_t i = 0; i < n; i++) {
+                give_up(c, x + i, r, token);
+                exchange_done(x + i);
+        }
+        return r;
+}
+
+int http_perform(HttpClient *c, const HttpRequest *request, CancelToken *token, HttpResponse *ret, Error *reterr) {
+        HttpOutcome o = { 0 };
+        int r;
+
+        (void) http_perform_all(c, 1, request, token, &o);
+        r = o.result;
+        if (r >= 0) {
+                *ret = o.response;
+                o.response = (HttpResponse){ 0 };
+        } else if (reterr)
+                error_move(reterr, &o.error);
+        http_outcome_done(&o);
         return r;
 }

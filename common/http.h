@@ -22,6 +22,7 @@ typedef struct HttpRequest {
         size_t max_body;        /* 0: 8 MiB; a longer answer is an error */
         unsigned max_redirects; /* 0: none are followed */
         const char *ca_file;    /* NULL: the system's */
+        bool direct;            /* past the proxies that the environment names */
 } HttpRequest;
 
 typedef struct HttpResponse {
@@ -33,3 +34,15 @@ void http_response_done(HttpResponse *r);
 
 /* 0 whenever a complete answer came, whatever its status; the caller decides. Not thread-safe per client. */
 int http_perform(HttpClient *c, const HttpRequest *request, CancelToken *token, HttpResponse *ret, Error *reterr);
+
+/* What came of one of several requests: result as http_perform() returns it, response if it is 0, else error. */
+typedef struct HttpOutcome {
+        int result;
+        HttpResponse response;
+        Error error;
+} HttpOutcome;
+void http_outcome_done(HttpOutcome *o);
+/* The same for n requests side by side. Each has its own time-out and its own outcome; one that fails does not end the
+ * others. Outcomes are overwritten and afterwards the caller's. 0 when all are over. When cancelled, the errno of that:
+ * those not over by then have it as their result, too. */
+int http_perform_all(HttpClient *c, size_t n, const HttpRequest *requests, CancelToken *token, HttpOutcome *outcomes);

@@ -107,3 +107,7 @@ void task_log(TaskContext *ctx, LogLevel level, const char *at, const LogField *
 
 /* HTTP (lazily made client). `billed` requests are printed instead of sent in a dry run: -ENODATA. */
 int task_http(TaskContext *ctx, const HttpRequest *request, bool billed, HttpResponse *ret, Error *reterr);
+/* n requests side by side, as http_perform_all(): 0, or negative with reterr when nothing was asked or all was given
+ * up. Outcomes are the caller's in any case. */
+int task_http_all(TaskContext *ctx, size_t n, const HttpRequest *requests, bool billed, HttpOutcome *outcomes,
+                  Error *reterr);

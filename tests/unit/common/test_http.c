@@ -13,6 +13,7 @@
 
 static int listener = -EBADF;
 static uint16_t port;
+static pthread_barrier_t meeting; /* of three requests, which are under way at once or never */
 
 static void send_text(int fd, const char *s) {
         (void) send(fd, s, strlen(s), MSG_NOSIGNAL);
@@ -43,6 +44,9 @@ static void answer(int fd, const char *head) {
         else if (strstr(head, "/middle")) {
                 send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello");
                 await_end(fd);
+        } else if (strstr(head, "/meet")) {
+                (void) pthread_barrier_wait(&meeting);
+                send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nmet");
         } else if (strstr(head, "/silent"))
                 await_end(fd);
         else if (strstr(head, "/endless")) {
@@ -56,22 +60,31 @@ static void answer(int fd, const char *head) {
         /* anything else: closed without a word */
 }
 
+static void *serve_one(void *data) {
+        int fd = (int) (intptr_t) data;
+        char head[2048];
+        ssize_t n;
+
+        n = recv(fd, head, sizeof(head) - 1, 0);
+        if (n > 0) {
+                head[n] = '\0';
+                answer(fd, head);
+        }
+        (void) shutdown(fd, SHUT_WR);
+        (void) close(fd);
+        return NULL;
+}
+
 static void *serve(void *unused) {
         (void) unused;
         for (;;) {
                 int fd = accept(listener, NULL, NULL);
-                char head[2048];
-                ssize_t n;
+                pthread_t thread;
 
                 if (fd < 0)
                         return NULL;
-                n = recv(fd, head, sizeof(head) - 1, 0);
-                if (n > 0) {
-                        head[n] = '\0';
-                        answer(fd, head);
-                }
-                (void) shutdown(fd, SHUT_WR);
-                (void) close(fd);
+                if (pthread_create(&thread, NULL, serve_one, (void *) (intptr_t) fd) == 0)
+                        (void) pthread_detach(thread);
         }
 }
 
@@ -86,6 +99,7 @@ static void start(void) {
         cr_assert_eq(listen(listener, 16), 0);
         cr_assert_eq(getsockname(listener, (struct sockaddr *) &a, &length), 0);
         port = ntohs(a.sin_port);
+        cr_assert_eq(pthread_barrier_init(&meeting, NULL, 3), 0);
         cr_assert_eq(pthread_create(&server, NULL, serve, NULL), 0);
 }
 
@@ -186,4 +200,61 @@ Test(http, deadline_ends_a_silent_server) {
         cancel_token_set_deadline(token, clock_monotonic_usec() + 100 * USEC_PER_MSEC);
         cr_assert_eq(get("/silent", (HttpRequest){ 0 }, token, &response, &e), -ETIMEDOUT);
         cr_assert_eq(e.kind, ERROR_CANCELED);
+}
+
+/* Fills requests for the paths, whose URLs are the caller's to free. */
+static void make_requests(size_t n, const char *const *paths, HttpRequest *requests) {
+        for (size_t i = 0; i < n; i++) {
+                requests[i].name = "test.all";
+                requests[i].url = str_printf("http://127.0.0.1:%u%s", port, paths[i]);
+        }
+}
+
+static void free_requests(size_t n, const HttpRequest *requests, HttpOutcome *outcomes) {
+        for (size_t i = 0; i < n; i++) {
+                free((char *) requests[i].url);
+                http_outcome_done(outcomes + i);
+        }
+}
+
+Test(http, several_requests_are_under_way_at_once_and_one_does_not_end_the_others) {
+        static const char *const paths[] = { "/meet", "/closed", "/meet", "/busy", "/endless", "/meet", "/silent" };
+        HttpRequest requests[ELEMENTSOF(paths)] = { [4] = { .max_body = 10000 }, [6] = { .timeout_usec = 100000 } };
+        static const int expected[] = { 0, -ECONNRESET, 0, 0, -EMSGSIZE, 0, -ETIMEDOUT };
+        _cleanup_(http_client_freep) HttpClient *c = NULL;
+        HttpOutcome outcomes[ELEMENTSOF(paths)];
+
+        cr_assert_eq(http_client_new(&c), 0);
+        for (int round = 0; round < 2; round++) {
+                make_requests(ELEMENTSOF(paths), paths, requests);
+                cr_assert_eq(http_perform_all(c, ELEMENTSOF(paths), requests, NULL, outcomes), 0);
+                for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+                        cr_assert_eq(outcomes[i].result, expected[i], "%s: %s", paths[i],
+                                     error_text(&outcomes[i].error));
+                cr_assert_str_eq(outcomes[5].response.body.data, "met");
+                cr_assert_eq(outcomes[3].response.status, 503);
+                free_requests(ELEMENTSOF(paths), requests, outcomes);
+        }
+        cr_assert_eq(http_perform_all(c, 0, NULL, NULL, NULL), 0);
+}
+
+Test(http, cancel_ends_all_and_keeps_what_is_over) {
+        static const char *const paths[] = { "/ok", "/silent", "/middle" };
+        HttpRequest requests[ELEMENTSOF(paths)] = { 0 };
+        _cleanup_(http_client_freep) HttpClient *c = NULL;
+        _cleanup_cancel_token_ CancelToken *token = NULL;
+        HttpOutcome outcomes[ELEMENTSOF(paths)];
+
+        cr_assert_eq(http_client_new(&c), 0);
+        cr_assert_eq(cancel_token_new(&token), 0);
+        /* the first is over long before: it answers at once */
+        cancel_token_set_deadline(token, clock_monotonic_usec() + 2 * USEC_PER_SEC);
+        make_requests(ELEMENTSOF(paths), paths, requests);
+        cr_assert_eq(http_perform_all(c, ELEMENTSOF(paths), requests, token, outcomes), -ETIMEDOUT);
+        cr_assert_eq(outcomes[0].result, 0);
+        for (size_t i = 1; i < ELEMENTSOF(paths); i++) {
+                cr_assert_eq(outcomes[i].result, -ETIMEDOUT);
+                cr_assert_eq(outcomes[i].error.kind, ERROR_CANCELED);
+        }
+        free_requests(ELEMENTSOF(paths), requests, outcomes);
 }
