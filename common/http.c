@@ -1,6 +1,7 @@
 /* Requests over a curl multi handle, whose descriptors are polled together with the cancel token's. What an error names
  * is the request and the host: a URL's query or user part may hold a key. */
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #define DEFAULT_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define DEFAULT_MAX_BODY ((size_t) 8 * 1024 * 1024)
+#define KEPT_CONNECTIONS 128
 
 struct HttpClient {
         CURLM *multi; /* has the connections, which are reused */
@@ -52,6 +54,8 @@ int http_client_new(HttpClient **ret) {
                 http_client_free(c);
                 return -ENOMEM;
         }
+        /* unset, it follows the number of requests under way, and connections are closed as a batch ends */
+        (void) curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long) KEPT_CONNECTIONS);
         *ret = c;
         return 0;
 }
@@ -122,6 +126,33 @@ static char *host_of(const char *url) {
         curl_free(host);
         curl_url_cleanup(u);
         return copy;
+}
+
+static bool is_loopback(const char *host) {
+        struct in6_addr v6;
+        struct in_addr v4;
+        char bare[64];
+
+        if (inet_pton(AF_INET, host, &v4) == 1)
+                return ntohl(v4.s_addr) >> 24 == 127;
+        if (*host == '[' && sscanf(host, "[%63[0-9a-fA-F:.]]", bare) == 1 && inet_pton(AF_INET6, bare, &v6) == 1)
+                return IN6_IS_ADDR_LOOPBACK(&v6);
+        return strcasecmp(host, "localhost") == 0; /* which curl looks up nowhere */
+}
+
+bool http_url_is_confidential(const char *url) {
+        CURLU *u = curl_url();
+        char *scheme = NULL, *host = NULL;
+        bool ok = false;
+
+        if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+            curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+            curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+                ok = str_eq(scheme, "https") || (str_eq(scheme, "http") && is_loopback(host));
+        curl_free(scheme);
+        curl_free(host);
+        curl_url_cleanup(u);
+        return ok;
 }
 
 static int make_headers(const HttpRequest *request, struct curl_slist **ret) {

@@ -32,6 +32,8 @@ typedef struct HttpResponse {
 } HttpResponse;
 void http_response_done(HttpResponse *r);
 
+/* Whether nobody on the way can read what is sent there: https, or http to this host's loopback. */
+bool http_url_is_confidential(const char *url);
 /* 0 whenever a complete answer came, whatever its status; the caller decides. Not thread-safe per client. */
 int http_perform(HttpClient *c, const HttpRequest *request, CancelToken *token, HttpResponse *ret, Error *reterr);
 

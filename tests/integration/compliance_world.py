@@ -9,6 +9,7 @@ import uuid
 import pytest
 
 import harness
+from campaign import Campaign
 
 NOW = '2026-02-01T00:00:00.000Z'
 
@@ -121,14 +122,13 @@ class World:
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 cwd=d.directory)
 
-    def failpoints(self, task, now=NOW):
-        """The points that an undisturbed run passes."""
-        recorded = os.path.join(self.deployment.directory, 'points')
-        if os.path.exists(recorded):
-            os.unlink(recorded)
-        self.run(task, environment={'ROUNDTABLE_FAILPOINT_RECORD': recorded}, now=now)
-        with open(recorded) as f:
-            return f.read().split()
+    def campaign(self, task, now=NOW, **options):
+        return Campaign(self.deployment, 'compliance', task, self.postgres, self.database, self.redis,
+                        now_usec=usec(now), **options)
+
+    def waiting(self):
+        """How many sessions wait for a lock."""
+        return self.sql('SELECT count(*) FROM pg_locks WHERE NOT granted')[0][0]
 
 
 @pytest.fixture

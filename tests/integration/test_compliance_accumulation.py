@@ -1,6 +1,4 @@
 """update_wallet_total_volume and update_affiliate_info: every fill once, whatever is killed, stopped or done twice."""
-import signal
-
 import pytest
 
 import servers
@@ -252,13 +250,17 @@ def test_money_is_exact(world):
 def test_killed_at_every_failpoint_each_fill_is_counted_once(world, task):
     example, read, after = EXAMPLES[task]
     example(world)
-    points = world.failpoints(task, now=NOW)
+    points = world.campaign(task, now=NOW).kill_everywhere()
     assert any('commit:sent' in p for p in points) and any('write_checkpoint' in p for p in points), points
-    for point in points:
-        reset(world, task)
-        world.run(task, expect=-signal.SIGKILL, environment={'ROUNDTABLE_FAILPOINT_KILL': point}, now=NOW)
-        world.run(task, now=NOW)
-        assert (read(world), world.cache(KEYS[task])) == (after, END), point
+    assert (read(world), world.cache(KEYS[task])) == (after, END)
+
+
+@both
+def test_two_hosts_with_locks_count_once(world, task):
+    example, read, after = EXAMPLES[task]
+    example(world)
+    world.campaign(task, now=NOW).two_hosts()
+    assert (read(world), world.cache(KEYS[task])) == (after, END)
 
 
 @both
@@ -271,8 +273,7 @@ def test_hosts_that_run_at_once_count_once(world, task):
     cursor = holder.cursor()
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('roundtable/compliance/' || %s, 0))", (KEYS[task],))
     runs = [world.start(task, now=NOW) for _ in range(4)]
-    servers.wait_until(lambda: world.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")[0][0]
-                       == 4, 'four waiting runs')
+    servers.wait_until(lambda: world.waiting() == 4, 'four waiting runs')
     holder.rollback()
     holder.close()
     for run in runs:
@@ -290,7 +291,7 @@ def test_a_checkpoint_that_an_original_moves_meanwhile_rolls_us_back(world):
     cursor.execute('UPDATE wallets SET "totalVolume" = 1770.00 WHERE address = %s', ('dydx1aaa',))
     cursor.execute('UPDATE persistent_cache SET value = %s', (END,))
     run = world.start(VOLUME, now=NOW)
-    servers.wait_until(lambda: world.sql("SELECT count(*) FROM pg_locks WHERE NOT granted")[0][0] > 0, 'a waiting run')
+    servers.wait_until(lambda: world.waiting() > 0, 'a waiting run')
     original.commit()
     original.close()
     out = run.communicate(timeout=60)[0]

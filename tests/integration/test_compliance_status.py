@@ -1,6 +1,4 @@
 """update_compliance_status and delete-old-firebase-notification-tokens."""
-import signal
-
 import pytest
 
 import servers
@@ -75,7 +73,7 @@ def test_an_address_set_back_meanwhile_is_not_blocked(world):
     other.autocommit = False
     other.cursor().execute("UPDATE compliance_status SET status = 'COMPLIANT' WHERE address = 'x'")
     run = world.start(STATUS, now=NOW)
-    servers.wait_until(lambda: world.sql('SELECT count(*) FROM pg_locks WHERE NOT granted')[0][0] > 0, 'a waiting run')
+    servers.wait_until(lambda: world.waiting() > 0, 'a waiting run')
     other.commit()
     other.close()
     out = run.communicate(timeout=60)[0]
@@ -118,7 +116,7 @@ def test_a_token_refreshed_meanwhile_stays(world):
     other.autocommit = False
     other.cursor().execute("UPDATE firebase_notification_tokens SET \"updatedAt\" = %s WHERE token = 'A'", (NOW,))
     run = world.start(TOKENS, now=NOW)
-    servers.wait_until(lambda: world.sql('SELECT count(*) FROM pg_locks WHERE NOT granted')[0][0] > 0, 'a waiting run')
+    servers.wait_until(lambda: world.waiting() > 0, 'a waiting run')
     other.commit()
     other.close()
     out = run.communicate(timeout=60)[0]
@@ -134,17 +132,12 @@ def test_errors_fail_the_run(world, task):
 
 
 @pytest.mark.parametrize('task', [STATUS, TOKENS])
-def test_killed_at_every_failpoint_the_next_run_makes_it_right(world, task):
-    def fill():
-        world.sql('TRUNCATE compliance_status, firebase_notification_tokens')
-        example(world)
-        token(world, 'A', '2025-01-01T00:00:00Z')
-        token(world, 'B', NOW)
-    fill()
-    points = world.failpoints(task, now=NOW)
+def test_killed_at_every_failpoint_and_two_hosts(world, task):
+    example(world)
+    token(world, 'A', '2025-01-01T00:00:00Z')
+    token(world, 'B', NOW)
+    campaign = world.campaign(task, now=NOW)
+    points = campaign.kill_everywhere()
     assert any('commit:sent' in p for p in points), points
-    for point in points:
-        fill()
-        world.run(task, expect=-signal.SIGKILL, environment={'ROUNDTABLE_FAILPOINT_KILL': point}, now=NOW)
-        world.run(task, now=NOW)
-        assert (statuses(world) == AFTER) if task == STATUS else (tokens(world) == ['B']), point
+    campaign.two_hosts()
+    assert (statuses(world) == AFTER) if task == STATUS else (tokens(world) == ['B'])

@@ -3,7 +3,6 @@ import hashlib
 import json
 import os
 import re
-import signal
 
 import pytest
 
@@ -240,19 +239,13 @@ def example(w):
 AFTER = {LJ4: [NAMES[LJ4, 0]], RX4: [NAMES[RX4, 0]], V0R: [NAMES[V0R, 1]], 'other': [NAMES[V0R, 0]]}
 
 
-def test_killed_at_every_failpoint_each_address_gets_one_name(world, lists):
+def test_killed_at_every_failpoint_and_two_hosts_each_address_gets_one_name(world, lists):
     example(world)
-    points = world.failpoints(TASK)
+    campaign = world.campaign(TASK)
+    points = campaign.kill_everywhere()
     assert any('commit:sent' in p for p in points) and any('insert_names:sent' in p for p in points), points
-    for point in points:
-        example(world)
-        world.run(TASK, expect=-signal.SIGKILL, environment={'ROUNDTABLE_FAILPOINT_KILL': point})
-        world.run(TASK)
-        assert names(world) == AFTER, point
-
-
-def waiting(w):
-    return w.sql('SELECT count(*) FROM pg_locks WHERE NOT granted')[0][0]
+    campaign.two_hosts()
+    assert names(world) == AFTER
 
 
 def test_hosts_that_run_at_once_give_one_name(world, lists):
@@ -262,7 +255,7 @@ def test_hosts_that_run_at_once_give_one_name(world, lists):
     holder.autocommit = False
     holder.cursor().execute("SELECT pg_advisory_xact_lock(hashtextextended('roundtable/compliance/subaccountUsernames', 0))")
     runs = [world.start(TASK) for _ in range(4)]
-    servers.wait_until(lambda: waiting(world) == 4, 'four waiting runs')
+    servers.wait_until(lambda: world.waiting() == 4, 'four waiting runs')
     holder.rollback()
     holder.close()
     for run in runs:
@@ -281,7 +274,7 @@ def test_a_name_that_an_original_gives_meanwhile_is_avoided(world, lists):
     original.cursor().execute('INSERT INTO subaccount_usernames VALUES (%s, %s)',
                               (NAMES[V0R, 0], other))
     run = world.start(TASK)
-    servers.wait_until(lambda: waiting(world) > 0, 'a waiting run')
+    servers.wait_until(lambda: world.waiting() > 0, 'a waiting run')
     original.commit()
     original.close()
     out = run.communicate(timeout=60)[0]

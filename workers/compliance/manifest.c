@@ -33,6 +33,16 @@ static const TaskSpec tasks[] = {
                 .help = "Adds the fills since the last run to what affiliates have earned and referred",
         },
         {
+                .name = "update_compliance_data",
+                .class = TASK_LONG,
+                .enabled_env = NULL,
+                .enabled = true,
+                .interval_env = "LOOPS_INTERVAL_MS_UPDATE_COMPLIANCE_DATA",
+                .interval = "5 min",
+                .help = "Asks the screening service about active and known addresses and puts those of high risk into "
+                        "CLOSE_ONLY",
+        },
+        {
                 .name = "update_compliance_status",
                 .class = TASK_SHORT,
                 .enabled_env = NULL,
@@ -54,6 +64,44 @@ static const TaskSpec tasks[] = {
 };
 
 static const SettingSpec settings[] = {
+        { "screening.provider", SETTING_STRING, "ELLIPTIC", .env = "COMPLIANCE_DATA_CLIENT",
+          .help = "Who is asked about addresses: ELLIPTIC, PLACEHOLDER (decides by the last letter of the address, for "
+                  "development) or BLOCKLIST (screening.blocked_addresses). Any other value means ELLIPTIC, as ever, "
+                  "and is warned about." },
+        { "screening.active_threshold", SETTING_DURATION, "1 d", "0 s", "3650 d",
+          .env = "ACTIVE_ADDRESS_THRESHOLD_SECONDS", .env_unit = SETTING_ENV_SEC,
+          .help = "An address is active when one of its subaccounts changed within this time." },
+        { "screening.max_age", SETTING_DURATION, "2630000 s", "0 s", "3650 d", .env = "MAX_COMPLIANCE_DATA_AGE_SECONDS",
+          .env_unit = SETTING_ENV_SEC,
+          .help = "Age at which what is known about an address that has a wallet is asked for again." },
+        { "screening.max_active_age", SETTING_DURATION, "1 d", "0 s", "3650 d",
+          .env = "MAX_ACTIVE_COMPLIANCE_DATA_AGE_SECONDS", .env_unit = SETTING_ENV_SEC,
+          .help = "The same for active addresses." },
+        { "screening.max_per_run", SETTING_INT, "100", "0", "1000000", .env = "MAX_COMPLIANCE_DATA_QUERY_PER_LOOP",
+          .help = "Addresses asked about in one run at most." },
+        { "screening.batch_size", SETTING_INT, "15", "1", "100", .env = "COMPLIANCE_PROVIDER_QUERY_BATCH_SIZE",
+          .help = "Requests that are under way at once. At most so many are started per screening.batch_delay, by all "
+                  "hosts together." },
+        { "screening.batch_delay", SETTING_DURATION, "1 s", "0 s", "5 min", .env = "COMPLIANCE_PROVIDER_QUERY_DELAY_MS",
+          .env_unit = SETTING_ENV_MSEC,
+          .help = "See screening.batch_size; the defaults keep 15 requests a second. 0: no limit." },
+        { "screening.blocked_addresses", SETTING_STRING, "", .env = "BLOCKED_ADDRESSES",
+          .help = "Comma-separated addresses of the provider BLOCKLIST, without blanks." },
+        { "elliptic.url", SETTING_URL, "https://aml-api.elliptic.co", .env = "ELLIPTIC_URL",
+          .help = "Base address of the screening service. http:// is accepted towards this host's loopback only." },
+        { "elliptic.api_key", SETTING_STRING, "default_elliptic_api_key", .env = "ELLIPTIC_API_KEY",
+          .flags = SETTING_SECRET,
+          .help = "Key of the screening service. Also read from the credential compliance.elliptic.api_key." },
+        { "elliptic.api_secret", SETTING_STRING, NULL, .env = "ELLIPTIC_API_SECRET", .flags = SETTING_SECRET,
+          .help = "Base64 of the key that signs requests. Also read from the credential "
+                  "compliance.elliptic.api_secret." },
+        { "elliptic.ca_file", SETTING_PATH, NULL,
+          .help = "Certificates of the authorities that vouch for the screening service; unset: the system's." },
+        { "elliptic.timeout", SETTING_DURATION, "10 s", "10 ms", "5 min", .help = "Longest wait for one answer." },
+        { "elliptic.max_retries", SETTING_INT, "3", "0", "100", .env = "ELLIPTIC_MAX_RETRIES",
+          .help = "Repetitions of a request that was answered 429 or 5xx, or whose connection was lost." },
+        { "elliptic.risk_score_threshold", SETTING_INT, "10", "-1000000", "1000000",
+          .env = "ELLIPTIC_RISK_SCORE_THRESHOLD", .help = "An address is blocked from this score on." },
         { "status.close_only_days", SETTING_INT, "7", "0", "36500", .env = "CLOSE_ONLY_TO_BLOCKED_DAYS",
           .help = "Days after which CLOSE_ONLY becomes BLOCKED." },
         { "status.keep_reason", SETTING_BOOL, "false",
@@ -77,7 +125,8 @@ static const SettingSpec settings[] = {
         { NULL },
 };
 
-static const char *const secrets[] = { "database.password", "redis.url", NULL };
+static const char *const secrets[] = { "database.password", "redis.url", "compliance.elliptic.api_key",
+                                       "compliance.elliptic.api_secret", NULL };
 
 extern const FamilyManifest compliance_manifest;
 const FamilyManifest compliance_manifest = {

@@ -258,3 +258,25 @@ Test(http, cancel_ends_all_and_keeps_what_is_over) {
         }
         free_requests(ELEMENTSOF(paths), requests, outcomes);
 }
+
+Test(http, urls_that_nobody_on_the_way_can_read) {
+        static const char *const good[] = { "https://a.example",      "HTTPS://a.example/x", "http://127.0.0.1:80",
+                                            "http://127.9.9.9",       "http://[::1]:8080/",  "http://localhost",
+                                            "http://user@LOCALHOST/", "http://127.1/" };
+        static const char *const bad[] = { "http://a.example",
+                                           "http://127.0.0.1.a.example",
+                                           "http://localhost.a.example",
+                                           "http://128.0.0.1",
+                                           "http://[::2]",
+                                           "http://127.0.0.1@a.example/",
+                                           "ftp://127.0.0.1",
+                                           "file:///x",
+                                           "",
+                                           "127.0.0.1",
+                                           "http://" };
+
+        for (size_t i = 0; i < ELEMENTSOF(good); i++)
+                cr_assert(http_url_is_confidential(good[i]), "%s", good[i]);
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                cr_assert_not(http_url_is_confidential(bad[i]), "%s", bad[i]);
+}
