@@ -1,14 +1,13 @@
 """create_pnl_ticks against real PostgreSQL and Redis (PnL specification, section 1)."""
 import datetime
 import json
-import os
 import random
-import signal
 import subprocess
 
 import pytest
 
 import servers
+from campaign import Campaign
 from tick_reference import ticks_due
 from pnl_world import LATEST, World, iso, subaccount_id, tick_id, usec
 
@@ -455,20 +454,16 @@ def state(w):
     return w.sql('SELECT * FROM pnl_ticks ORDER BY id'), w.redis.hgetall(LATEST)
 
 
-def test_killed_at_every_failpoint_the_next_run_makes_it_right(world):
+def test_killed_at_every_failpoint_and_by_two_hosts_the_ticks_are_the_same(world, postgres, redis):
+    """Two hours: one that is filled, and that of the latest block."""
     reset(world)
-    recorded = os.path.join(world.deployment.directory, 'points')
-    world.run(TASK, NOW, environment={'ROUNDTABLE_FAILPOINT_RECORD': recorded})
-    right = state(world)
-    with open(recorded) as f:
-        points = f.read().split()
-    assert any('commit' in p for p in points) and any('write_latest_ticks' in p for p in points), points
-    for point in points:
-        reset(world)
-        world.run(TASK, NOW, expect=-signal.SIGKILL, environment={'ROUNDTABLE_FAILPOINT_KILL': point})
-        world.run(TASK, NOW)
-        assert state(world) == right, point
-        assert world.pending(TASK) == set(), point
+    world.sql("UPDATE blocks SET time = '2024-03-01T13:00:05Z'")
+    world.block(18000, '2024-03-01T12:00:05Z')
+    campaign = Campaign(world.deployment, 'pnl', TASK, postgres, world.database, redis, now_usec=usec('2024-03-01T13:00:31Z'))
+    points = campaign.kill_everywhere()
+    assert any('commit:after#2' in p for p in points) and any('write_latest_ticks:sent#2' in p for p in points), points
+    assert {t[4] for t in world.ticks()} == {16900, 18000, 20000}
+    campaign.two_hosts()
 
 
 def test_two_at_once_write_one_tick_each(world):

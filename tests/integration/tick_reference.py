@@ -135,7 +135,7 @@ def leaderboard(world, days, today, excluded=()):
         values = pnl.setdefault(address, [])
         values.append(str(t['totalPnl']))
         if s in baseline:
-            values.append(str(-baseline[s]['totalPnl']))
+            values.append(str(baseline[s]['totalPnl'].copy_negate()))  # unary minus rounds
         equity.setdefault(address, []).append(str(t['equity']))
     return {a: (text_sum(pnl[a]), text_sum(equity[a])) for a in pnl}
 

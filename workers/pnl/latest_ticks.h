@@ -4,6 +4,7 @@
  * tasks and the original's read (PnL specification, section 1.6). It can be as large as the exchange: it is read in
  * pages. */
 
+#include "common/clock.h"
 #include "workers/task.h"
 
 #define LATEST_TICKS_KEY "v4/latest-accounts-pnl-tick"

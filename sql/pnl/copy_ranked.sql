@@ -1,0 +1,1 @@
+COPY pnl_ranked (address, pnl, equity, rank, failure) FROM STDIN

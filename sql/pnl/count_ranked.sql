@@ -1,0 +1,1 @@
+SELECT count(*) FROM pnl_ranked WHERE failure IS NULL

@@ -1,0 +1,1 @@
+SELECT address, failure FROM pnl_ranked WHERE failure IS NOT NULL ORDER BY address COLLATE "C"
