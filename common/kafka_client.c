@@ -11,12 +11,14 @@
 
 #define PROBE_MSEC 500
 #define DISPATCH_MSEC 5000
+#define SUSPECT_USEC (2 * USEC_PER_SEC) /* a connection is made again meanwhile */
 #define ADMIN_MSEC 1000
 #define REOPEN_POLL_USEC (10 * USEC_PER_MSEC)
 
 /* Calls back on a change only: librdkafka reports each attempt to connect. */
 void kafka_client_set_state(KafkaProducer *p, KafkaState state, const char *what) {
         (void) pthread_mutex_lock(&p->state_mutex);
+        p->suspect_usec = 0;
         if (p->state != state) {
                 _cleanup_error_ Error e = ERROR_INIT;
 
@@ -46,13 +48,22 @@ rd_kafka_resp_err_t kafka_client_reason(KafkaProducer *p, char *text, size_t siz
         return code;
 }
 
-static bool is_lost(KafkaProducer *p) {
-        bool lost;
+static void suspect(KafkaProducer *p) {
+        (void) pthread_mutex_lock(&p->state_mutex);
+        if (p->state != KAFKA_LOST && p->suspect_usec == 0)
+                p->suspect_usec = clock_monotonic_usec();
+        (void) pthread_mutex_unlock(&p->state_mutex);
+}
+
+/* Whether the brokers are lost, or may be. */
+static bool is_in_doubt(KafkaProducer *p, bool *ret_overdue) {
+        bool doubt;
 
         (void) pthread_mutex_lock(&p->state_mutex);
-        lost = p->state == KAFKA_LOST;
+        doubt = p->state == KAFKA_LOST || p->suspect_usec > 0;
+        *ret_overdue = p->suspect_usec > 0 && clock_monotonic_usec() > p->suspect_usec + SUSPECT_USEC;
         (void) pthread_mutex_unlock(&p->state_mutex);
-        return lost;
+        return doubt;
 }
 
 static bool must_stop(KafkaProducer *p) {
@@ -111,11 +122,9 @@ int64_t kafka_client_topic_limit(KafkaProducer *p, const char *topic) {
 
 static void on_error_event(KafkaProducer *p, rd_kafka_resp_err_t code, const char *text) {
         log_debug(KAFKA_AT, "%s", text ? text : rd_kafka_err2str(code));
-        /* Brokers close connections that nobody used for some minutes: that all are down is true only if none comes
-         * back when asked. */
+        /* Brokers close connections that nobody used for some minutes: that all are down is not true yet. */
         if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-                if (!is_lost(p) && !must_stop(p) && !kafka_client_answers(p))
-                        kafka_client_set_state(p, KAFKA_LOST, "no broker can be reached");
+                suspect(p);
                 return;
         }
         if (code == RD_KAFKA_RESP_ERR__FATAL)
@@ -149,19 +158,29 @@ static void on_event(KafkaProducer *p, rd_kafka_event_t *event) {
         rd_kafka_event_destroy(event);
 }
 
+/* librdkafka does not say that a broker is back: while that is in doubt they are asked, so that `status` is right for
+ * tasks that publish rarely. */
+static void look_for_brokers(KafkaProducer *p, bool overdue) {
+        if (kafka_client_answers(p))
+                kafka_client_set_state(p, KAFKA_UP, NULL);
+        else if (overdue)
+                kafka_client_set_state(p, KAFKA_LOST, "no broker can be reached");
+}
+
 static void *dispatch(void *userdata) {
         KafkaProducer *p = userdata;
+        uint64_t asked = 0;
 
         while (!must_stop(p)) {
-                bool lost = is_lost(p);
-                rd_kafka_event_t *event = rd_kafka_queue_poll(p->queue, lost ? PROBE_MSEC : DISPATCH_MSEC);
+                bool overdue, doubt = is_in_doubt(p, &overdue);
+                rd_kafka_event_t *event = rd_kafka_queue_poll(p->queue, doubt ? PROBE_MSEC : DISPATCH_MSEC);
 
                 if (event)
                         on_event(p, event);
-                /* librdkafka does not say that a broker is back; while it is lost it is asked, so that `status` is
-                 * right for tasks that publish rarely */
-                else if (lost && !must_stop(p) && kafka_client_answers(p))
-                        kafka_client_set_state(p, KAFKA_UP, NULL);
+                if (doubt && !must_stop(p) && clock_monotonic_usec() >= asked + PROBE_MSEC * USEC_PER_MSEC) {
+                        look_for_brokers(p, overdue);
+                        asked = clock_monotonic_usec();
+                }
         }
         return NULL;
 }

@@ -63,7 +63,7 @@ static int apply_producer(rd_kafka_conf_t *conf, const Settings *settings, int64
                        (int64_t) (settings_duration_usec(settings, "kafka.connection_timeout") / USEC_PER_MSEC)) },
                 { "socket.keepalive.enable", "true" },
                 { "reconnect.backoff.ms", "100" },
-                { "reconnect.backoff.max.ms", "2000" },
+                { "reconnect.backoff.max.ms", "1000" },
                 /* a topic that is not there is told after this time, not after the message's whole life */
                 { "topic.metadata.propagation.max.ms", "5000" },
                 { "batch.size", fill(batch_text, sizeof(batch_text), batch < BATCH_MAX ? batch : BATCH_MAX) },

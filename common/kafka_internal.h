@@ -71,6 +71,7 @@ struct KafkaProducer {
 
         pthread_mutex_t state_mutex; /* also held during on_state, so that changes arrive in order */
         KafkaState state;
+        uint64_t suspect_usec; /* since when librdkafka has no connection, if the brokers are not lost yet; 0: it has */
         rd_kafka_resp_err_t reason_code; /* the last error of a connection since the brokers last answered */
         char reason[512];
 };

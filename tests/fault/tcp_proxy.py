@@ -42,6 +42,7 @@ class TcpProxy:
         self.delay = 0.0
         self.connections = 0  # accepted so far, refused ones included
         self.requests = 0     # bytes from clients
+        self.dropped = 0      # bytes of answers that DROP_REPLIES kept
         self._mode = PASS
         self._changed = threading.Condition()
         self._pairs = []
@@ -129,6 +130,8 @@ class TcpProxy:
                     self.requests += len(data)
                 if self._hold(reply):
                     sink.sendall(data)
+                else:
+                    self.dropped += len(data)
         except OSError:
             pass
         # both directions end with the first one; the sockets are freed with the last reference

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import broker as broker_module
+from tcp_proxy import PASS
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'integration'))
 _serial = itertools.count(1)
@@ -24,6 +25,7 @@ def shared_broker():
 @pytest.fixture
 def broker(shared_broker):
     """The session's broker, whatever the test before did to it."""
+    shared_broker.proxy.mode = PASS
     if shared_broker.running():
         shared_broker.thaw()
     else:
