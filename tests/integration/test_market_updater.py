@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-import harness
 import servers
 from campaign import Campaign
 from market_world import COLUMNS, NOW_USEC, TOPIC, World, contents
@@ -16,19 +15,9 @@ EXAMPLE_VALUE = bytes.fromhex(
 OLD = ('1.5', '1000', 3, '0.00001', '20')
 
 
-@pytest.fixture(scope='session')
-def migrated(build, postgres):
-    """A database with all tables, to be copied."""
-    name = postgres.create_database('market_template')
-    with harness.Deployment(build, postgres, name) as d:
-        done = d.run('roundtable-admin', 'migrate', '--conf', d.conf)
-        assert done.returncode == 0, (done.stdout, done.stderr)
-    return name
-
-
 @pytest.fixture
-def world(build, postgres, migrated, redis, redis_server):
-    name = postgres.create_database('market_test', template=migrated)
+def world(build, postgres, migrated_database, redis, redis_server):
+    name = postgres.create_database('market_test', template=migrated_database)
     mock = servers.KafkaMock(os.path.join(build, 'workers', 'roundtable-kafka-mock'))
     mock.start()
     w = World(build, postgres, name, redis_server, mock)

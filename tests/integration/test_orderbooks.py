@@ -2,28 +2,7 @@
 import json
 import time
 
-import pytest
-
-import harness
-from orderbook_world import OrderbookWorld, keys
-
-
-@pytest.fixture(scope='session')
-def migrated(build, postgres):
-    name = postgres.create_database('orderbook_template')
-    with harness.Deployment(build, postgres, name) as d:
-        assert d.run('roundtable-admin', 'migrate', '--conf', d.conf).returncode == 0
-    return name
-
-
-@pytest.fixture
-def world(build, postgres, migrated, redis, redis_server):
-    name = postgres.create_database('orderbook_test', template=migrated)
-    w = OrderbookWorld(build, postgres, name, redis_server)
-    yield w
-    w.close()
-    postgres.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
+from orderbook_world import keys, world  # noqa: F401 (a fixture)
 
 MISMATCH = 'orderbook-levels-cache#getOrderbookSideData'
 

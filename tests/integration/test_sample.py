@@ -6,16 +6,8 @@ import pytest
 import harness
 
 
-@pytest.fixture(scope='session')
-def migrated(build, postgres):
-    name = postgres.create_database('sample_template')
-    with harness.Deployment(build, postgres, name) as d:
-        assert d.run('roundtable-admin', 'migrate', '--conf', d.conf).returncode == 0
-    return name
-
-
 @pytest.fixture
-def sample(build, postgres, migrated, redis, redis_server):
+def sample(build, postgres, migrated_database, redis, redis_server):
     """sample(*arguments) on a database of its own; .sql(text) and .schema() look at it."""
     class Sample:
         def __call__(self, *arguments):
@@ -31,7 +23,7 @@ def sample(build, postgres, migrated, redis, redis_server):
             return [line for line in dump.splitlines() if 'restrict ' not in line]
 
     s = Sample()
-    s.database = postgres.create_database('sample_test', template=migrated)
+    s.database = postgres.create_database('sample_test', template=migrated_database)
     s.redis = redis
     with harness.Deployment(build, postgres, s.database, redis_server) as s.deployment:
         yield s

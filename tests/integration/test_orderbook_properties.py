@@ -1,0 +1,309 @@
+"""The order book tasks against a plain evaluation of random books, against writers at work, against their own death, and
+with many markets. Seeds are fixed; ROUNDTABLE_TEST_BOOKS=N tries that many more."""
+import itertools
+import os
+import random
+import subprocess
+
+import pytest
+
+import orderbook_reference as reference
+from campaign import Campaign
+from orderbook_world import TASKS, keys, world  # noqa: F401 (a fixture)
+
+BOOKS = 150
+
+
+def random_number(r, centre):
+    """A price near the centre as a text, not always the shortest one."""
+    value = centre + r.randrange(-12, 13)
+    form = r.random()
+    if form < 0.8:
+        return str(value)
+    return r.choice([f'{value}.0', f'{value}.5', f'{value}.25', f'0{value}', f'{value}e0', f'{value}.00000000000000000001',
+                     f'{value * 10}e-1'])
+
+
+def random_side(r, centre, now):
+    """(sizes, times), most often with the same fields."""
+    sizes, times = {}, {}
+    for _ in range(r.choice([0, 1, 2, 5, 12, 40])):
+        price = random_number(r, centre)
+        sizes[price] = r.choice(['0', '0', '1', '-1', '12.5', '-0', '0.0', '1e3'] + [str(r.randrange(1, 1000)) for _ in range(20)])
+        times[price] = str(now - r.choice([0, 1, 5, 2000, 2000, 2000, r.randrange(100), r.randrange(2000, 2200), r.randrange(2000, 2200)])) + \
+            r.choice(['', '', '', '.5'])
+    if r.random() < 0.15:
+        for hash in (sizes, times):
+            for price in list(hash):
+                if r.random() < 0.1:
+                    del hash[price]
+    if r.random() < 0.3:  # the order of the reply
+        times = dict(r.sample(list(times.items()), len(times)))
+    return sizes, times
+
+
+def store(world, ticker, side, sizes, times):
+    pipeline = world.redis.pipeline()
+    for key, contents in zip(keys(ticker, side), (sizes, times)):
+        pipeline.delete(key)
+        if contents:
+            pipeline.hset(key, mapping=contents)
+    pipeline.execute()
+
+
+def gauges_of(world, ticker, prefix):
+    found = {m[0][len(prefix) + 1:]: float(m[1]) for m in world.sent if m[0].startswith(prefix + '.') and
+             m[3]['ticker'] == ticker}
+    return {k: v for k, v in found.items()}
+
+
+def expected_gauges(bids, asks):
+    found = {}
+    for levels, name in ((bids, 'bid'), (asks, 'ask')):
+        if levels:
+            found[f'best_{name}_human'] = float(levels[0][0])
+            found[f'best_{name}_subticks'] = reference.subticks(levels[0][0], -9, -7)
+            found[f'num_{name}_levels'] = len(levels)
+    return found
+
+
+def check_books(world, seed):
+    r = random.Random(seed)
+    now = world.server_time()
+    tickers = [f'R{i}-USD' for i in range(BOOKS)]
+    for ticker in tickers:
+        for side in ('BUY', 'SELL'):
+            store(world, ticker, side, *random_side(r, 1000 + r.randrange(0, 6), now))
+    books = {t: world.whole(t) for t in tickers}
+
+    world.do('orderbook_instrumentation')
+    for ticker, book in books.items():
+        bids, asks = reference.ordered(book)
+        assert gauges_of(world, ticker, 'crossed_orderbook') == expected_gauges(bids, asks), (seed, ticker, book)
+        assert gauges_of(world, ticker, 'uncrossed_orderbook') == expected_gauges(*reference.read_rule(bids, asks)), \
+            (seed, ticker, book)
+
+    world.redis.delete(*[f'v4/orderbook_mid_prices/{t}' for t in tickers])
+    world.do('cache-orderbook-mid-prices')
+    for ticker, book in books.items():
+        price = reference.mid_price(book)
+        assert list(world.prices(ticker)) == ([reference.member(price)] if price else []), (seed, ticker, book)
+
+    # no level is so near to the threshold of 1000 s that the time which a run takes matters
+    world.do('uncross_orderbook')
+    sent = {(m[0], m[3]['ticker'], m[3].get('side')): 0 for m in world.sent}
+    for name, value, _, tags in world.sent:
+        sent[name, tags['ticker'], tags.get('side')] += int(value)
+    for ticker, book in books.items():
+        removed = dict(zip(('BUY', 'SELL'), reference.uncross_rule(*reference.ordered(book))))
+        crossed = bool(removed['BUY'] or removed['SELL'])
+        assert (('crossed_orderbook', ticker, None) in sent) == crossed, (seed, ticker, book)
+        for side, levels in removed.items():
+            stale = {p for p, _, t in levels if now - float(t) > 1000}
+            sizes, times = (set(hash) - stale for hash in book[side])
+            after = world.levels(ticker, side)
+            assert (set(after[0]), set(after[1])) == (sizes, times), (seed, ticker, side, book)
+            if crossed:
+                assert sent['expected_uncross_orderbook_levels', ticker, side] == len(levels)
+                assert sent.get(('uncross_orderbook_succeed', ticker, side), 0) == len(stale)
+                assert sent.get(('uncross_orderbook_failed', ticker, side), 0) == len(levels) - len(stale)
+
+    books = {t: world.whole(t) for t in tickers}
+    record = world.do('delete_zero_price_levels')
+    n = 0
+    for ticker, book in books.items():
+        for side in ('BUY', 'SELL'):
+            zeros = {p for p, size, _ in reference.side(book, side, remove_zeros=False) if size == '0'}
+            n += len(zeros)
+            after = world.levels(ticker, side)
+            assert [set(h) for h in after] == [set(h) - zeros for h in book[side]], (seed, ticker, side, book)
+    assert record['deleted_levels'] == n
+
+
+def test_random_books(world):
+    world.deployment.settings('market', stale_orderbook_level_threshold='1000 s',
+                              tasks={t: {'interval': '1 d'} for t in TASKS})
+    for i in range(BOOKS):
+        world.market(i, f'R{i}-USD')
+    for seed in range(4 + int(os.environ.get('ROUNDTABLE_TEST_BOOKS', '0'))):
+        check_books(world, seed)
+
+
+def make_books(world, n=3):
+    now = world.server_time()
+    for i in range(n):
+        world.market(i, f'X{i}-USD')
+        # of these the next run would choose others if the first bid alone had gone: 10.5 beats 10.2, loses to 10.3
+        world.book(f'X{i}-USD', {'10.5': ('4', str(now - 60)), '10.2': ('4', str(now - 90)), '9': ('0', str(now - 100))},
+                   {'10.2': ('1', str(now - 80)), '10.3': ('1', str(now - 50)), '12': ('0', str(now - 5)),
+                    '11': ('1', str(now - 1))})
+
+
+@pytest.mark.parametrize('task', ['delete_zero_price_levels', 'uncross_orderbook', 'orderbook_instrumentation',
+                                  'cache-orderbook-mid-prices'])
+def test_killed_anywhere_and_on_two_hosts(world, postgres, task):
+    make_books(world)
+    campaign = Campaign(world.deployment, 'market', task, postgres, world.database, world.redis,
+                        now_usec=1772712000000000)
+    points = campaign.kill_everywhere()
+    written = {'delete_zero_price_levels': 'delete_zero_levels', 'uncross_orderbook': 'delete_stale_levels',
+               'cache-orderbook-mid-prices': 'add_mid_prices'}.get(task)
+    if written:
+        assert {p.split(':')[-1].split('#')[0] for p in points if f'redis.{written}' in p} == {'before', 'sent', 'after'}
+        expected = campaign.expected().keys
+        campaign.reset()
+        assert campaign.state().keys != expected
+    campaign.two_hosts()
+
+
+# The writer of the books, as section 5 describes its script.
+INCREMENT = '''
+local size = redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[2])
+redis.call('HSET', KEYS[2], ARGV[1], redis.call('TIME')[1])
+return size
+'''
+
+
+class Writer:
+    """Increments in pipelines, each answered with the new size."""
+
+    def __init__(self, world):
+        self.world = world
+        self.increment = world.redis.register_script(INCREMENT)
+        world.redis.script_load(INCREMENT)
+
+    def write(self, changes):
+        """changes: (ticker, side, price, delta); returns the sizes."""
+        pipeline = self.world.redis.pipeline(transaction=False)
+        for ticker, side, price, delta in changes:
+            pipeline.evalsha(self.increment.sha, 2, *keys(ticker, side), price, delta)
+        return pipeline.execute()
+
+
+def batches(items, n):
+    items = iter(items)
+    while batch := list(itertools.islice(items, n)):
+        yield batch
+
+
+def often(world, *tasks):
+    """Runs of these tasks as often as can be, without being told."""
+    world.deployment.settings('market', stale_orderbook_level_threshold='1000 s', tasks={
+        t: {'enabled': t in tasks, 'interval': '10 ms', 'lock_multiplier': 3000} for t in TASKS})
+    world.deployment.settings(None, log={'level': 'info'})
+    return world.deployment.worker('market')
+
+
+def runs_of(worker, task):
+    return sum(1 for r in worker.records(taskName=task) if 'roundTrips' in r)
+
+
+def test_levels_that_are_filled_while_zeros_are_deleted_are_never_lost(world):
+    """100,000 changes, of which a third makes a level zero; most of those are filled again at once."""
+    r = random.Random(1)
+    tickers = [f'W{i}-USD' for i in range(4)]
+    for i, ticker in enumerate(tickers):
+        world.market(i, ticker)
+    world.redis.set('roundtable.control.epoch', '1')
+    worker = often(world, 'delete_zero_price_levels')
+    writer, sums = Writer(world), {}
+
+    def changes():
+        for _ in range(75000):
+            level = (r.choice(tickers), r.choice(('BUY', 'SELL')), str(r.randrange(200)))
+            size = sums.get(level, 0)
+            delta = -size if size and r.random() < 0.7 else r.randrange(1, 9)
+            sums[level] = size + delta
+            yield (*level, delta)
+            if delta < 0 and r.random() < 0.9:
+                sums[level] = again = r.randrange(1, 9)
+                yield (*level, again)
+    for batch in batches(changes(), 200):
+        expected = {}
+        got = writer.write(batch)
+        for (ticker, side, price, delta), size in zip(batch, got):
+            assert size >= 0, (ticker, side, price, delta, size)
+            expected[ticker, side, price] = size
+    assert runs_of(worker, 'delete_zero_price_levels') > 20
+    deleted = sum(rec.get('deleted_levels', 0) for rec in worker.records(taskName='delete_zero_price_levels'))
+    assert deleted > 100, deleted
+    worker.stop()
+    found = {(t, side): world.levels(t, side)[0] for t in tickers for side in ('BUY', 'SELL')}
+    for (ticker, side, price), size in sums.items():
+        assert int(found[ticker, side].get(price, '0')) == size, (ticker, side, price)
+
+
+def test_levels_that_are_touched_while_stale_ones_are_deleted_are_never_lost(world):
+    """100,000 stale levels that cross their books are touched once each, in any order, while they are being deleted."""
+    r = random.Random(2)
+    n_markets, n_levels = 50, 1000
+    stale = world.server_time() - 5000
+    everything = []
+    pipeline = world.redis.pipeline(transaction=False)
+    for i in range(n_markets):
+        ticker = f'W{i}-USD'
+        world.market(i, ticker)
+        for side in ('BUY', 'SELL'):
+            prices = [str(1000 + k) for k in range(n_levels)]
+            sizes, times = keys(ticker, side)
+            pipeline.hset(sizes, mapping={p: '5' for p in prices})
+            pipeline.hset(times, mapping={p: str(stale - r.randrange(1000)) for p in prices})
+            everything += [(ticker, side, p, 3) for p in prices]
+    pipeline.execute()
+    r.shuffle(everything)
+    world.redis.set('roundtable.control.epoch', '1')
+    writer, last = Writer(world), {}
+    worker = often(world, 'uncross_orderbook')
+    for batch in batches(everything, 200):
+        for (ticker, side, price, _), size in zip(batch, writer.write(batch)):
+            last[ticker, side, price] = size
+    worker.wait_for(lambda: runs_of(worker, 'uncross_orderbook') > 2, 'runs')
+    worker.stop()
+    # both kinds: touched in time, and touched after it had gone
+    assert set(last.values()) == {8, 3}, set(last.values())
+    for i in range(n_markets):
+        for side in ('BUY', 'SELL'):
+            sizes, times = world.levels(f'W{i}-USD', side)
+            assert sizes.keys() == times.keys()
+            for price, size in sizes.items():
+                assert int(size) == last[f'W{i}-USD', side, price], (i, side, price)
+            assert len(sizes) == n_levels
+
+
+def peak_of(world, task):
+    """Greatest resident size of one run in the foreground, in KiB."""
+    code = ('import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, text=True); '
+            'print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.stderr.write(done.stdout)')
+    d = world.deployment
+    done = subprocess.run(['/usr/bin/python3', '-c', code, d.program_path('roundtable-worker'), '--run', task, '--no-lock',
+                           '--conf', d.conf], capture_output=True, text=True, env=d.environment, timeout=180)
+    status, peak = map(int, done.stdout.split())
+    assert status == 0, done.stderr
+    return peak
+
+
+def test_memory_does_not_grow_with_the_number_of_markets(world):
+    """1,000 markets with 500 levels a side, of which a tenth is zero and some books are crossed, against 64 of them."""
+    now = world.server_time()
+    bids = {str(1000 - i): ('0' if i % 10 == 0 else str(i), str(now - i)) for i in range(500)}
+    asks = {str(1001 + i): ('0' if i % 10 == 0 else str(i), str(now - i)) for i in range(500)}
+    crossed = dict(asks, **{'999': ('7', str(now - 900)), '998': ('7', str(now - 901))})
+    world.book('PLAIN', bids, asks)
+    world.book('CROSSED', bids, crossed)
+    tasks = ('orderbook_instrumentation', 'cache-orderbook-mid-prices', 'uncross_orderbook', 'delete_zero_price_levels')
+    peaks = {}
+    for n in (64, 1000):
+        for i in range(world.sql('SELECT count(*) FROM perpetual_markets')[0][0], n):
+            world.market(i, f'M{i}-USD')
+        pipeline = world.redis.pipeline(transaction=False)
+        for i in range(n):
+            for side in ('BUY', 'SELL'):
+                for source, target in zip(keys('CROSSED' if i % 7 == 0 else 'PLAIN', side), keys(f'M{i}-USD', side)):
+                    pipeline.execute_command('COPY', source, target, 'REPLACE')
+        pipeline.execute()
+        for task in tasks:
+            peaks.setdefault(task, []).append(peak_of(world, task))
+    for task, (few, many) in peaks.items():
+        # sixteen times the data; what grows is the listing
+        assert many < 1.25 * few, peaks
+    assert world.sql('SELECT 1') and len(world.levels('M999-USD', 'BUY')[0]) == 450
