@@ -13,6 +13,7 @@ const TaskBinding pnl_tasks[] = {
         { "create_leaderboard_pnl_weekly", create_leaderboard_pnl_weekly_run },
         { "create_leaderboard_pnl_yearly", create_leaderboard_pnl_yearly_run },
         { "create_pnl_ticks", create_pnl_ticks_run },
+        { "pnl_instrumentation", pnl_instrumentation_run },
         { "refresh-vault-pnl", refresh_vault_pnl_run },
         { "update-funding-payments", update_funding_payments_run },
         { "update-pnl", update_pnl_run },

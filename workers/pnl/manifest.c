@@ -82,6 +82,15 @@ static const TaskSpec tasks[] = {
                 .help = "Writes equity, PnL and net transfers of every subaccount once an hour",
         },
         {
+                .name = "pnl_instrumentation",
+                .class = TASK_SHORT,
+                .enabled_env = "LOOPS_PNL_INSTRUMENTATION",
+                .enabled = true,
+                .interval_env = "LOOPS_INTERVAL_MS_PNL_INSTRUMENTATION",
+                .interval = "1 h",
+                .help = "Counts the subaccounts whose PnL is more than two hours old",
+        },
+        {
                 .name = "refresh-vault-pnl",
                 .class = TASK_SHORT,
                 .enabled_env = "LOOPS_ENABLED_REFRESH_VAULT_PNL",
