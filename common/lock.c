@@ -270,6 +270,28 @@ int lock_resume(RedisConn *c, const LockIdentity *id, const LockTask *task, Canc
         return r;
 }
 
+/* A key of a wrong type holds its own task, which is paused, or it would not have been looked at; not the others. */
+static int pause_text(const redisReply *reply, char **ret, Error *reterr) {
+        _cleanup_error_ Error e = ERROR_INIT;
+        int r;
+
+        *ret = NULL;
+        if (reply->type == REDIS_REPLY_NIL)
+                return 0;
+        r = redis_reply_check(reply, REDIS_REPLY_ARRAY, lock_script_keep_paused.name, &e);
+        if (r < 0 && r != -EBADMSG) {
+                if (reterr)
+                        error_move(reterr, &e);
+                return r;
+        }
+        if (r < 0)
+                *ret = str_printf("delete the key that is of a wrong type: %s", error_text(&e));
+        else
+                *ret = str_printf("by %s on %s: %s", element_text(reply, 0) ?: "?", element_text(reply, 1) ?: "?",
+                                  element_text(reply, 2) ?: "");
+        return *ret ? 0 : error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
+}
+
 int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *tasks, size_t n, CancelToken *token,
                      char **ret_texts, Error *reterr) {
         _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
@@ -284,18 +306,7 @@ int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *tasks
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                const redisReply *reply = redis_pipeline_reply(p, i);
-
-                ret_texts[i] = NULL;
-                if (reply->type == REDIS_REPLY_NIL)
-                        continue;
-                r = redis_reply_check(reply, REDIS_REPLY_ARRAY, lock_script_keep_paused.name, reterr);
-                if (r >= 0) {
-                        ret_texts[i] = str_printf("by %s on %s: %s", element_text(reply, 0) ?: "?",
-                                                  element_text(reply, 1) ?: "?", element_text(reply, 2) ?: "");
-                        if (!ret_texts[i])
-                                r = error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
-                }
+                r = pause_text(redis_pipeline_reply(p, i), &ret_texts[i], reterr);
                 if (r < 0) {
                         while (i-- > 0)
                                 free(ret_texts[i]);
@@ -362,10 +373,16 @@ int lock_fleet_status(RedisConn *c, const LockIdentity *id, const LockTask *task
         for (size_t i = 0; i < n; i++) {
                 const redisReply *reply = redis_pipeline_reply(p, i);
 
+                json_t *entry;
+
                 r = redis_reply_check(reply, REDIS_REPLY_ARRAY, lock_script_status.name, reterr);
                 if (r >= 0 && reply->elements != 8)
                         r = error_set(reterr, ERROR_NEVER, -EBADMSG, "lock.status: unexpected reply");
-                if (r >= 0 && json_object_set_new(document, tasks[i].task, status_entry(reply)) < 0)
+                /* a key of a wrong type: nothing is known of this task, all of the others */
+                entry = r >= 0 ? status_entry(reply) : r == -EBADMSG ? json_null() : NULL;
+                if (r == -EBADMSG)
+                        r = 0;
+                if (r >= 0 && json_object_set_new(document, tasks[i].task, entry) < 0)
                         r = error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
                 if (r < 0) {
                         json_decref(document);

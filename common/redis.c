@@ -240,6 +240,15 @@ static bool reply_is_error(const redisReply *r, const char *code) {
         return r && r->type == REDIS_REPLY_ERROR && strncmp(r->str, code, strlen(code)) == 0;
 }
 
+/* Where the code of an error reply begins. Before Redis 7, one of a command inside a script comes as
+ * "ERR Error running script (call to f_…): @user_script:7: @user_script: 7: -OOM command not allowed …". */
+static const char *error_code(const char *text) {
+        static const char prefix[] = "ERR Error running script";
+        const char *inner = strncmp(text, prefix, sizeof(prefix) - 1) == 0 ? strstr(text, ": -") : NULL;
+
+        return inner ? inner + 3 : text;
+}
+
 static int reply_error(const char *display, const char *name, const redisReply *r, Error *reterr) {
         static const struct {
                 const char *code;
@@ -261,9 +270,10 @@ static int reply_error(const char *display, const char *name, const redisReply *
                 { "ERR invalid password", ERROR_NEVER, -EACCES, "check the password of redis.url" },
                 { "ERR AUTH", ERROR_NEVER, -EACCES, "the server has no password; take it out of redis.url" },
         };
+        const char *code = error_code(r->str);
 
         for (size_t i = 0; i < ELEMENTSOF(known); i++)
-                if (reply_is_error(r, known[i].code)) {
+                if (strncmp(code, known[i].code, strlen(known[i].code)) == 0) {
                         int err = error_set(reterr, known[i].kind, known[i].err, "redis %s: %s: %s", display, name,
                                             r->str);
 

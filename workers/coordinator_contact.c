@@ -52,22 +52,25 @@ static void report_state(Coordinator *c, bool reachable, const char *text) {
         coordinator_emit(c, (CoordinatorEvent){ .type = COORDINATOR_REDIS_STATE, .text = text ? strdup(text) : NULL });
 }
 
-/* An answer that is an error of one key's (a wrong type): the server is there. Told once per text. */
-static void complain(Coordinator *c, const Error *e) {
-        if (str_eq(c->complaint, error_text(e)))
+/* An answer that is an error of one key's (a wrong type): the server is there. Told once per task, or once per text:
+ * taking and undoing the take fail in turns, in other words. */
+static void complain(Coordinator *c, Slot *slot, const Error *e) {
+        if (slot ? slot->complained : str_eq(c->complaint, error_text(e)))
                 return;
+        if (slot)
+                slot->complained = true;
         free(c->complaint);
         c->complaint = strdup(error_text(e));
         log_error_object(LOG_LEVEL_ERROR, NULL, "coordinator", e, NULL, 0, "redis refused a lock operation");
 }
 
-bool contact_end(Coordinator *c, int r, const Error *e) {
+bool contact_end(Coordinator *c, Slot *slot, int r, const Error *e) {
         if (r >= 0) {
                 report_state(c, true, NULL);
                 c->contact_usec = 0;
         } else if (e->kind == ERROR_NEVER && r == -EBADMSG) {
                 report_state(c, true, NULL);
-                complain(c, e);
+                complain(c, slot, e);
         } else {
                 report_state(c, false, error_text(e));
                 c->contact_usec = clock_monotonic_usec() + c->reconnect_delay_usec;
@@ -135,7 +138,7 @@ bool contact_clear_dead(Coordinator *c) {
                 r = lock_clear_dead(c->redis, &c->identity, &c->tasks[i], (const char *const *) c->dead, c->n_dead,
                                     c->io, &cleared, &e);
                 /* a key of a wrong type keeps that task from running, not the others */
-                if (!contact_end(c, r, &e) && r != -EBADMSG)
+                if (!contact_end(c, &c->slots[i], r, &e) && r != -EBADMSG)
                         return false;
                 if (cleared)
                         log_info("coordinator#clearDead", "%s: cleared the lock of a predecessor that died",
@@ -155,7 +158,7 @@ bool contact_settle(Coordinator *c, size_t task) {
                 r = lock_end(c->redis, &c->identity, &c->tasks[task], s->left_uuid, s->left_result, c->io, NULL, &e);
         else
                 r = lock_undo(c->redis, &c->identity, &c->tasks[task], s->left_uuid, c->io, &e);
-        if (!contact_end(c, r, &e)) {
+        if (!contact_end(c, s, r, &e)) {
                 s->next_usec = clock_monotonic_usec() + c->reconnect_delay_usec;
                 return false;
         }
@@ -212,13 +215,16 @@ void contact_take(Coordinator *c, size_t task) {
         contact_begin(c);
         sent = clock_monotonic_usec();
         r = lock_take(c->redis, &c->identity, &c->tasks[task], uuid, s->run_id, s->flags, c->io, &result, &e);
-        if (!contact_end(c, r, &e)) {
+        if (!contact_end(c, s, r, &e)) {
                 /* RETRY: it was not sent or refused as a whole; else it may have been executed */
                 if (e.kind != ERROR_RETRY)
                         (void) memcpy(s->left_uuid, uuid, sizeof(uuid));
                 s->left_result[0] = '\0';
                 s->next_usec = clock_monotonic_usec() + c->reconnect_delay_usec;
-        } else if (result.outcome == LOCK_TAKEN)
+                return;
+        }
+        s->complained = false;
+        if (result.outcome == LOCK_TAKEN)
                 taken(c, task, &result, sent);
         else
                 not_taken(c, task, &result);
@@ -237,7 +243,7 @@ void contact_renew(Coordinator *c, size_t task) {
         /* before contact_end(), which looks whether it came in time */
         if (r >= 0 && outcome != LOCK_LOST)
                 confirm(c, task, sent);
-        if (!contact_end(c, r, &e)) {
+        if (!contact_end(c, s, r, &e)) {
                 s->next_usec = clock_monotonic_usec() + min_usec(period, c->reconnect_delay_usec);
                 return;
         }
@@ -265,7 +271,7 @@ void contact_end_run(Coordinator *c, size_t task, const char *result, bool tell)
         if (clock_monotonic_usec() >= c->contact_usec) {
                 contact_begin(c);
                 r = lock_end(c->redis, &c->identity, t, s->uuid, result, c->io, &wait, &e);
-                (void) contact_end(c, r, &e);
+                (void) contact_end(c, s, r, &e);
         }
         if (r < 0) {
                 /* done at the next contact; until then the interval is reckoned by our own clock */
@@ -308,7 +314,7 @@ void contact_look_up_pauses(Coordinator *c) {
         contact_begin(c);
         r = lock_keep_paused(c->redis, &c->identity, c->tasks, c->n_tasks, c->io, texts, &e);
         c->pauses_usec = clock_monotonic_usec() + PAUSES_PERIOD_USEC;
-        if (!contact_end(c, r, &e))
+        if (!contact_end(c, NULL, r, &e))
                 return;
         for (size_t i = 0; i < c->n_tasks; i++)
                 note_pause(c, i, texts[i]);
@@ -331,13 +337,23 @@ void contact_request(Coordinator *c, const Command *command) {
         if (command->type == COMMAND_FLEET) {
                 contact_begin(c);
                 r = lock_fleet_status(c->redis, &c->identity, c->tasks, c->n_tasks, c->io, &document, &e);
-                (void) contact_end(c, r, &e);
+                (void) contact_end(c, NULL, r, &e);
         }
-        for (size_t i = 0; r >= 0 && i < command->n_tasks; i++) {
+        for (size_t i = 0; i < command->n_tasks; i++) {
+                _cleanup_error_ Error one = ERROR_INIT;
+                int failed;
+
                 contact_begin(c);
-                r = request_one(c, command, command->tasks[i], &e);
-                if (r != -EINVAL)
-                        (void) contact_end(c, r, &e);
+                failed = request_one(c, command, command->tasks[i], &one);
+                if (failed != -EINVAL)
+                        (void) contact_end(c, &c->slots[command->tasks[i]], failed, &one);
+                if (failed < 0 && r >= 0) {
+                        r = failed;
+                        error_move(&e, &one);
+                }
+                /* a key of a wrong type is one task's; without a server the others are no better off */
+                if (failed < 0 && failed != -EBADMSG)
+                        break;
         }
         if (command->type != COMMAND_FLEET)
                 c->pauses_usec = 0; /* PAUSED and RESUMED follow at once */

@@ -64,7 +64,8 @@ typedef struct Slot {
         /* What must be done at the next contact before anything else for the task: undo (result empty) or end. */
         char left_uuid[UUID_TEXT_SIZE];
         char left_result[COORDINATOR_RESULT_SIZE];
-        char *paused; /* text of the last PAUSED event, NULL when it is not paused */
+        char *paused;    /* text of the last PAUSED event, NULL when it is not paused */
+        bool complained; /* that a key of the task is of a wrong type, since its last take */
 } Slot;
 
 struct Coordinator {
@@ -103,8 +104,9 @@ void *coordinator_allocate(size_t n, size_t size);
 
 /* coordinator_contact.c: one exchange each. */
 void contact_begin(Coordinator *c);
-/* Looks at the outcome of an exchange, reports changes of state. True: it succeeded. */
-bool contact_end(Coordinator *c, int r, const Error *e);
+/* Looks at the outcome of an exchange (about one task, or `slot` NULL), reports changes of state. True: it succeeded.
+ */
+bool contact_end(Coordinator *c, Slot *slot, int r, const Error *e);
 bool contact_clear_dead(Coordinator *c);
 bool contact_settle(Coordinator *c, size_t task); /* what is left over from before */
 void contact_take(Coordinator *c, size_t task);

@@ -480,6 +480,29 @@ Test(lock, while_paused_r_is_set_to_a_minute_and_never_shortened) {
         expect("-1", TEXT("PTTL", R));
 }
 
+Test(lock, a_key_of_a_wrong_type_hides_its_own_task_only) {
+        const LockTask tasks[] = { { "broken", MINUTE, 2 * MINUTE, false }, plain };
+        char *texts[2], broken_paused[160], broken_run[160];
+        _cleanup_error_ Error e = ERROR_INIT;
+        json_t *fleet;
+
+        (void) snprintf(broken_paused, sizeof(broken_paused), "%s.control.broken.paused", service);
+        (void) snprintf(broken_run, sizeof(broken_run), "%s.control.broken.run", service);
+        DO("SET", broken_paused, "not a hash");
+        DO("SET", broken_run, "not a hash");
+        pause_task(0);
+        cr_assert_eq(lock_keep_paused(conn, &ours, tasks, 2, NULL, texts, &e), 0, "%s", error_text(&e));
+        cr_assert(strstr(texts[0], "WRONGTYPE"), "%s", texts[0]);
+        cr_assert(strstr(texts[1], "alice"), "%s", texts[1]);
+        free(texts[0]);
+        free(texts[1]);
+        cr_assert_eq(lock_fleet_status(conn, &ours, tasks, 2, NULL, &fleet, &e), 0, "%s", error_text(&e));
+        cr_assert(json_is_null(json_object_get(fleet, "broken")));
+        cr_assert(json_is_object(json_object_get(json_object_get(fleet, "t"), "paused")));
+        json_decref(fleet);
+        DO("DEL", broken_paused, broken_run);
+}
+
 Test(lock, not_paused_nothing_is_kept) {
         cr_assert_not(keep(NULL));
         expect("0", TEXT("EXISTS", R));

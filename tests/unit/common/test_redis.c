@@ -183,6 +183,41 @@ Test(redis, error_replies_are_named) {
         cr_assert(strstr(error_text(&e), "push") && strstr(error_text(&e), "WRONGTYPE"), "%s", error_text(&e));
 }
 
+/* Redis 7 says "-OOM …" from a script too; the longer form of Redis 6 is played back here. */
+Test(redis, errors_inside_scripts_are_sorted_in_both_forms) {
+        static const RedisScript script = { "unit.error", "return redis.error_reply(ARGV[1])" };
+        static const struct {
+                const char *text;
+                ErrorKind kind;
+                int err;
+        } cases[] = {
+                { "OOM command not allowed when used memory > 'maxmemory'.", ERROR_RETRY, -ENOSPC },
+                { "ERR Error running script (call to f_b6): @user_script:7: @user_script: 7: -OOM command not allowed "
+                  "when used memory > 'maxmemory'.",
+                  ERROR_RETRY, -ENOSPC },
+                { "ERR Error running script (call to f_b6): @user_script:7: @user_script: 7: -READONLY You can't write "
+                  "against a read only replica.",
+                  ERROR_RETRY, -EROFS },
+                { "ERR Error running script (call to f_b6): @user_script:7: WRONGTYPE Operation against a key holding "
+                  "the wrong kind of value",
+                  ERROR_NEVER, -EBADMSG },
+                { "ERR Error compiling script (new function): -OOM is no code here", ERROR_NEVER, -EBADMSG },
+        };
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
+                _cleanup_error_ Error e = ERROR_INIT;
+
+                cr_assert_eq(redis_pipeline_new(&p), 0);
+                cr_assert_eq(redis_pipeline_add_script(p, &script, 0, NULL, 1, &cases[i].text), 0);
+                cr_assert_eq(redis_execute(c, script.name, p, NULL, &e), 0, "%s", error_text(&e));
+                cr_assert_eq(redis_reply_check(redis_pipeline_reply(p, 0), REDIS_REPLY_STRING, script.name, &e),
+                             cases[i].err, "%s", error_text(&e));
+                cr_assert_eq(e.kind, cases[i].kind, "%s", error_text(&e));
+        }
+}
+
 Test(redis, nobody_listens) {
         _cleanup_(redis_conn_freep) RedisConn *c = NULL;
         _cleanup_error_ Error e = ERROR_INIT;
