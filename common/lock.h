@@ -88,14 +88,14 @@ int lock_pause(RedisConn *c, const LockIdentity *id, const LockTask *task, const
 int lock_resume(RedisConn *c, const LockIdentity *id, const LockTask *task, CancelToken *token, bool *ret_was_paused,
                 Error *reterr);
 /* Looks up the pauses of n tasks in one round trip. While paused, an R that is missing or below 30 s is set to 60 s.
- * ret_texts[i]: who paused task i and why (the caller frees), or NULL when it is not paused. A key of a wrong type is in
- * the text of its own task, which is held by it. */
+ * ret_texts[i]: who paused task i and why (the caller frees), or NULL when it is not paused. A key of a wrong type is
+ * in the text of its own task, which is held by it. */
 int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *tasks, size_t n, CancelToken *token,
                      char **ret_texts, Error *reterr);
 
 /* What the fleet knows of the tasks, for status: an object with an entry per task,
  * {"r_ttl_usec":…,"e_ttl_usec":…,"run":{host,worker,instance,run_id,started,last_success,last_result},
- *  "running":bool,"holder":"…"|null,"paused":{who,host,reason,since,until}|null}, or null where a key is of a wrong type.
- * One round trip for all tasks. */
+ *  "running":bool,"holder":"…"|null,"paused":{who,host,reason,since,until}|null}, or null where a key is of a wrong
+ * type. One round trip for all tasks. */
 int lock_fleet_status(RedisConn *c, const LockIdentity *id, const LockTask *tasks, size_t n, CancelToken *token,
                       json_t **ret, Error *reterr);

@@ -92,8 +92,13 @@ static void worker_forget_process(WorkerProcess *w) {
 }
 
 static void worker_wait(WorkerProcess *w) {
-        uint64_t delay = backoff_delay_usec(w->step, random_fraction());
+        uint64_t first = supervisor_tunable_usec("BACKOFF_FIRST", BACKOFF_FIRST_USEC);
+        uint64_t delay = backoff_delay_usec(w->step, random_fraction()) * first / BACKOFF_FIRST_USEC;
+        char text[64];
 
+        if (delay > 0)
+                worker_log(w, LOG_LEVEL_INFO, NULL, "Worker %s is started again in %s", w->manifest->name,
+                           format_duration(delay, text, sizeof text));
         w->step++;
         w->next_start_usec = clock_realtime_usec() + delay;
         worker_set_state(w, WORKER_WAITING, delay);

@@ -1,6 +1,7 @@
 """The supervisor with a worker that misbehaves on request (tests/unit/supervisor/fake_worker.c)."""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -82,6 +83,51 @@ def test_killed_worker_is_replaced_and_its_instance_handed_on(fake):
     assert fake.worker()['restarts'] == 1
     assert instance in fake.handover()['dead_instances']
     assert fake.worker()['quarantined'] == {} and not fake.worker()['serial']
+
+
+def delays(supervisor):
+    """The announced waits before each restart, in microseconds; one that is none is not announced."""
+    units = {'us': 1, 'ms': 1000, 's': 1000000, 'min': 60000000}
+    found = []
+    for record in supervisor.records(family='testing'):
+        match = re.fullmatch(r'Worker testing is started again in (.*)', record['message'])
+        if match:
+            words = match.group(1).split()
+            found.append(sum(float(n) * units[unit] for n, unit in zip(words[::2], words[1::2])))
+    return found
+
+
+def test_ten_crashes_back_off_ever_longer_until_it_is_healthy_again(fake):
+    fake.say('crash-start')
+    s = fake.start(wait=False, BACKOFF_FIRST_USEC='1000', HEALTHY_USEC='1')
+    eventually(lambda: fake.worker().get('failed_starts', 0) >= 10, 'ten crashes')
+    fake.say('ok')
+    first = ready(fake)['pid']
+    waits = delays(s)
+    assert len(waits) >= 10
+    # doubling from 1 ms to 300 (in production from 100 ms to 30 s), with a random part of up to a quarter on top
+    assert all(min(2 ** n, 300) * 1000 <= wait <= min(1.25 * 2 ** n, 300) * 1000 for n, wait in enumerate(waits)), waits
+    assert fake.worker()['failed_starts'] == 0
+    # back to nothing: healthy for a moment, it is replaced at once
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: fake.worker().get('pid') not in (0, first) and fake.worker()['state'] == 'running', 'replacement')
+    assert delays(s) == waits
+
+
+def test_what_is_left_of_the_start_delay_is_handed_on(fake):
+    """Drawn once: a replacement's is never longer. Drawn anew each time, eight would come in falling order once in 40,000
+    times, and that for each task."""
+    fake.deployment.settings(None, start_delay={'enabled': True, 'max': '1 h'})
+    fake.start(HEALTHY_USEC='1')
+    handed = []
+    for _ in range(8):
+        pid = ready(fake)['pid']
+        handed.append(fake.handover()['start_delay_usec'])
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: fake.worker().get('pid') not in (0, pid), 'replacement')
+    assert any(handed[0].values())
+    for earlier, later in zip(handed, handed[1:]):
+        assert all(later[name] <= earlier[name] for name in earlier), (earlier, later)
 
 
 def test_settings_are_not_in_the_environment(fake):

@@ -263,3 +263,74 @@ def test_the_supervisor_replaces_a_worker_whose_task_does_not_return(bench):
     s.wait_for(lambda: of_supervisor(s)['pid'] not in (0, first), 'a replacement')
     assert 'testing_hang did not return' in s.log()
     s.kill()
+
+
+def supervised(bench, task, **more):
+    """A supervisor whose worker runs `task` and testing_rows side by side; both have begun a run."""
+    bench.tasks({'rows_sleep': '1 h', **more.pop('values', {})}, testing_rows={'interval': '200 ms'},
+                **{task: dict({'interval': '100 ms'}, **more)})
+    s = bench.deployment.supervisor(['--family', 'testing'], {'ROUNDTABLE_TEST_HUNG_USEC': '300000',
+                                                              'ROUNDTABLE_TEST_BACKOFF_FIRST_USEC': '1000'})
+    s.wait_for(lambda: bench.events('testing_rows'), 'the bystander to run')
+    return s
+
+
+@pytest.mark.parametrize('task,more', [('testing_segfault', {}), ('testing_abort', {}),
+                                       ('testing_hang', {'max_run': '1 s'})])
+def test_three_faults_hold_the_faulty_task_and_not_the_one_beside_it(bench, task, more):
+    s = supervised(bench, task, **more)
+    bench.execute('INSERT INTO testing_control VALUES (%s, %s)', (task, 'on'))
+    s.wait_for(lambda: of_supervisor(s)['quarantined'], 'a quarantine')
+    assert list(of_supervisor(s)['quarantined']) == [task]
+    # counted by the row that each run leaves before its fault
+    assert of_supervisor(s)['restarts'] == 3
+    held = len(bench.events(task))
+    n = len(bench.events('testing_rows'))
+    s.wait_for(lambda: of_supervisor(s)['state'] == 'running' and of_supervisor(s)['worker'], 'the fourth worker')
+    s.wait_for(lambda: len(bench.events('testing_rows')) > n or
+               status(s_worker(bench), 'testing_rows')['state'] == 'running', 'the bystander to go on')
+    assert status(s_worker(bench), task)['state'] == 'quarantined'
+    assert len(bench.events(task)) == held
+    assert of_supervisor(s)['serial'] is False
+    s.kill()
+
+
+def s_worker(bench):
+    """The socket of the supervised worker."""
+    class Asked:
+        @staticmethod
+        def control(verb, **fields):
+            return harness.control(os.path.join(bench.deployment.runtime, 'worker-testing.sock'), verb, **fields)
+    return Asked
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
+def test_signals_from_outside_never_quarantine(bench, number):
+    s = supervised(bench, 'testing_rows_nolock', values={'stop_timeout': '1 s'})
+    for n in range(4):
+        pid = s.wait_for(lambda: of_supervisor(s)['state'] == 'running' and of_supervisor(s)['pid'], 'a worker')
+        s.wait_for(lambda: len(bench.events('testing_rows')) > n, 'its run')
+        os.kill(pid, number)
+        s.wait_for(lambda: of_supervisor(s)['pid'] not in (0, pid), 'a replacement')
+    assert of_supervisor(s)['quarantined'] == {} and of_supervisor(s)['serial'] is False
+    s.kill()
+
+
+def test_a_stopped_worker_is_replaced_and_its_task_runs_again(bench):
+    bench.tasks({'rows_sleep': '1 h', 'watchdog': '1 s'}, testing_rows={'interval': '200 ms'})
+    s = bench.deployment.supervisor(['--family', 'testing'])
+    s.wait_for(lambda: bench.events('testing_rows'), 'its run')
+    pid = of_supervisor(s)['pid']
+    os.kill(pid, signal.SIGSTOP)
+    s.wait_for(lambda: of_supervisor(s)['pid'] not in (0, pid), 'a replacement')
+    assert 'watchdog' in of_supervisor(s)['last_exit']
+    s.wait_for(lambda: len(bench.events('testing_rows')) == 2, 'its task once more')
+    s.kill()
+
+
+def test_the_service_stops_with_its_run_finished_and_no_lock_left(bench):
+    bench.tasks({'rows_sleep': '500 ms'}, testing_rows={'interval': '10 s'})
+    s = bench.deployment.supervisor(['--family', 'testing'])
+    s.wait_for(lambda: bench.events('testing_rows'), 'the run to begin')
+    assert s.stop() == 0
+    assert len(bench.events('testing_rows', 'end')) == 1 and bench.redis.keys(E_KEYS) == []

@@ -32,8 +32,9 @@ int testing_segfault_run(TaskContext *ctx) {
         int result;
 
         if (fault_wanted(ctx, &result)) {
-                /* read anew, or the compiler makes a trap of it, which is another signal */
-                int *volatile nowhere = NULL;
+                /* read anew, or the compiler makes a trap of it, which is another signal; and the store is not to be
+                 * optimized away */
+                volatile int *volatile nowhere = NULL;
 
                 *nowhere = 1;
         }
