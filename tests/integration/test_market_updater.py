@@ -218,7 +218,7 @@ def test_kafka_down_leaves_the_database_right_and_the_next_run_sends(world):
     example(world)
     bootstrap = world.kafka.bootstrap
     world.kafka.kill()
-    world.deployment.settings(None, kafka={'brokers': bootstrap, 'connection_timeout': '1 s'})
+    world.deployment.settings(None, kafka={'brokers': bootstrap, 'connection_timeout': '1 s', 'request_timeout': '1 s'})
     done = world.run()
     assert world.statistics(4) == EXAMPLE_AFTER
     assert 'Publish to markets websocket failed' in done.stdout + done.stderr

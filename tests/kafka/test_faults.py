@@ -1,9 +1,12 @@
 """Brokers that restart, die, freeze, are slow, or answer into the void: what was acknowledged is there once."""
 import collections
+import os
+import subprocess
 import time
 
 import pytest
 
+from broker import KafkaBroker
 from probe import CANCELED, RETRY, UNCERTAIN, Probe
 from servers import wait_until
 from tcp_proxy import DELAY, DROP_REPLIES, PASS
@@ -143,3 +146,38 @@ def test_cancelling_in_the_midst_of_others(build, broker, topic):
         # a message that was taken back in flight is sent again: at least once
         assert [t for t in ledger['sure'] if times[t] < 1] == []
         assert p.states() == '+'
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    path = tmp_path / 'disk'
+    path.mkdir()
+    if os.geteuid() != 0 or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=32m', 'none', path],
+                                           capture_output=True).returncode != 0:
+        pytest.skip('requires root: a small file system must be mounted')
+    yield path
+    subprocess.run(['umount', '-l', path], check=True)
+
+
+def test_a_broker_whose_disk_is_full(build, shared_broker, small_disk):
+    """What was acknowledged is still there afterwards, and nobody but the broker needs a restart."""
+    with KafkaBroker(data=str(small_disk / 'data'), options={'log.index.size.max.bytes': 4096}) as broker, \
+            Probe(build, broker.bootstrap, request_timeout_ms=1000) as p:
+        topic = broker.create_topic('full')
+        assert p.send(topic, 'before')['r'] == 0
+        sure = 1
+        for _ in range(100):
+            reply = p.send(topic, size=900000)
+            if reply['r'] < 0:
+                break
+            sure += 1
+        assert reply['r'] < 0 and f'topic {topic}' in reply['text'] and reply['hint'], reply
+        # the broker stops by itself, its only directory being broken
+        wait_until(lambda: not broker.running(), 'the end of the broker')
+        p.wait_states('+-')
+        subprocess.run(['mount', '-o', 'remount,size=256m', small_disk], check=True)
+        broker.start()
+        p.wait_states('+-+')
+        assert p.send(topic, 'after')['r'] == 0
+        found = [m.value() for m in broker.records(topic)]
+        assert found[0] == b'before' and found[-1] == b'after' and len(found) >= sure + 1
