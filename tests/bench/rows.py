@@ -14,6 +14,8 @@ the floor. The functions get the Bench below:
                            other and timed; called once, after a first run of the task
     check(bench, record)   after each run of the task, with its `task finished` record: raises unless the work was done
 
+once=True is for a row that brings its own data, whatever the size of the sample: it is measured at the first size only.
+
 Sql is a script for psql, timed by its \\timing; take statements from sql/ with bench.statement() and bind(). Commands are
 done in one pass of redis-cli --pipe, whose time is the pass's less that of a pass with a single PING.
 """
@@ -24,7 +26,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 class Row:
-    def __init__(self, task, floor, reset=None, check=None, prepare=None, settings=None, title=None):
+    def __init__(self, task, floor, reset=None, check=None, prepare=None, settings=None, title=None,
+                 once=False):
         """settings: of the task in its family's file, besides enabled and interval."""
         self.task = task
         self.title = title or task
@@ -33,6 +36,7 @@ class Row:
         self.check = check or (lambda bench, record: None)
         self.prepare = prepare or (lambda bench: None)
         self.settings = settings or {}
+        self.once = once
 
 
 class Sql:
