@@ -6,8 +6,7 @@
 
 #include "common/json.h"
 
-/* Length of the valid UTF-8 sequence at s, or 0. Refuses overlong forms, surrogates and beyond U+10FFFF. */
-static size_t utf8_length(const unsigned char *s, size_t left) {
+size_t utf8_length(const unsigned char *s, size_t left) {
         size_t n;
 
         if (s[0] < 0x80)

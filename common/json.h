@@ -9,6 +9,9 @@
 /* Appends "…" with JavaScript's escapes: \" \\ \b \f \n \r \t, other control characters \u00xx (lower-case hex),
  * everything else raw UTF-8, `/` plain. Invalid UTF-8 becomes U+FFFD. */
 int json_append_string(Buffer *b, const char *s, size_t length);
+/* Length of the valid UTF-8 sequence at s, of which `left` bytes are there, or 0. Refuses overlong forms, surrogates
+ * and what is beyond U+10FFFF. */
+size_t utf8_length(const unsigned char *s, size_t left);
 /* Shortest decimal that reads back as the same double, by ECMAScript's rules: 0.1, 1e-7, 1e+21, NaN -> "null" when
  * `json`, else "NaN". Format source: ECMA-262 Number::toString. */
 int json_append_double(Buffer *b, double value, bool json);

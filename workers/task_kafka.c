@@ -1,5 +1,6 @@
 /* Kafka for tasks: the producer is the process's, made when the first task publishes. */
 
+#include "common/json.h"
 #include "workers/task_context_internal.h"
 
 /* Topic and value for people. Bytes that are no text are shown as \xNN, so that a terminal is left alone. */
@@ -7,11 +8,16 @@ static void preview(TaskContext *ctx, const KafkaMessage *m) {
         const unsigned char *value = m->value;
         _cleanup_buffer_ Buffer text = { 0 };
 
-        for (size_t i = 0; i < m->value_length; i++)
-                if (value[i] < 0x20 || value[i] == 0x7f)
+        for (size_t i = 0; i < m->value_length;) {
+                size_t n = utf8_length(value + i, m->value_length - i);
+
+                if (n == 0 || value[i] < 0x20 || value[i] == 0x7f) {
                         (void) buffer_printf(&text, "\\x%02x", value[i]);
-                else
-                        (void) buffer_append(&text, value + i, 1);
+                        n = 1;
+                } else
+                        (void) buffer_append(&text, value + i, n);
+                i += n;
+        }
         if (buffer_failed(&text))
                 task_preview(ctx, "would publish %zu bytes to %s", m->value_length, m->topic);
         else

@@ -1,13 +1,18 @@
 #include "common/proto/redis_text.h"
 
+/* Where the bytes below 0x80, which stand for themselves, end that begin at i. */
+static size_t plain_end(const uint8_t *p, size_t i, size_t length) {
+        while (i < length && p[i] < 0x80)
+                i++;
+        return i;
+}
+
 int redis_text_encode(const void *bytes, size_t length, Buffer *ret) {
         const uint8_t *p = bytes;
 
         for (size_t i = 0; i < length;) {
-                size_t plain = i;
+                size_t plain = plain_end(p, i, length);
 
-                while (plain < length && p[plain] < 0x80)
-                        plain++;
                 if (plain > i)
                         (void) buffer_append(ret, p + i, plain - i);
                 if (plain < length) {
@@ -38,10 +43,8 @@ int redis_text_decode(const void *text, size_t length, Buffer *ret, Error *reter
         size_t before = ret->length;
 
         for (size_t i = 0; i < length;) {
-                size_t plain = i;
+                size_t plain = plain_end(p, i, length);
 
-                while (plain < length && p[plain] < 0x80)
-                        plain++;
                 if (plain > i)
                         (void) buffer_append(ret, p + i, plain - i);
                 if (plain == length)

@@ -255,9 +255,12 @@ def test_without_a_replica_the_primary_answers(world):
 
 def test_a_dry_run_prints_and_sends_nothing(world):
     worked_example(world)
+    world.vulcan.place(Order(OWNER, 0xffffffff, 1))
     before = content(world)
     done = world.run(TASK, arguments=['--dry-run'])
-    assert 'would publish' in done.stdout and 'would send to Redis' in done.stdout
+    # bytes that are no text do not reach a terminal
+    assert f'would publish to to-vulcan: \\x12<\\x0a6\\x0a-\\x0a+{OWNER}\\x15\\xff\\xff\\xff\\xff' in done.stdout
+    assert 'would send to Redis' in done.stdout
     assert content(world) == before and world.removals() == [] and world.agent.take() == {}
 
 
