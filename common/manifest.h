@@ -65,6 +65,7 @@ typedef struct FamilyManifest {
         const TaskSpec *tasks;       /* alphabetical */
         const SettingSpec *settings; /* family rows; may be NULL */
         const char *const *secrets;  /* full names of secret rows that its workers get; NULL-terminated, or NULL */
+        const char *development;     /* text of its settings file under `roundtable dev`, or NULL */
 } FamilyManifest;
 
 /* TTL of the extended lock, in usec: interval * multiplier, or 60 s without one (design, section 5). */

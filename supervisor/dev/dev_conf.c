@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "supervisor/dev/dev_internal.h"
+#include "workers/registry.h"
 
 int dev_write_file(const char *directory, const char *name, const char *text, Error *reterr) {
         _cleanup_free_ char *path = str_printf("%s/%s", directory, name);
@@ -16,6 +17,27 @@ int dev_write_file(const char *directory, const char *name, const char *text, Er
         }
         if (fclose(f) != 0)
                 return error_set(reterr, ERROR_NEVER, -errno, "%s: %s", path, strerror(errno));
+        return 0;
+}
+
+/* What a family wants to be different without the services of others. */
+static int write_families(const Dev *d, Error *reterr) {
+        _cleanup_free_ char *directory = str_printf("%s/workers", d->conf);
+
+        if (!directory)
+                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
+        for (const FamilyManifest *const *f = family_manifests; *f; f++) {
+                _cleanup_free_ char *name = str_printf("%s.conf", (*f)->name);
+                int r;
+
+                if (!name)
+                        return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
+                if (!(*f)->development)
+                        continue;
+                r = dev_write_file(directory, name, (*f)->development, reterr);
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }
 
@@ -35,7 +57,7 @@ int dev_write_conf(const Dev *d, Error *reterr) {
         if (buffer_failed(&b))
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         /* the variables of a real deployment must not reach the private servers: verb_dev() clears them */
-        if (dev_write_file(d->conf, "environment", "", reterr) < 0)
+        if (dev_write_file(d->conf, "environment", "", reterr) < 0 || write_families(d, reterr) < 0)
                 return -EIO;
         return dev_write_file(d->conf, "roundtable.conf", b.data, reterr);
 }
