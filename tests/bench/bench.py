@@ -29,6 +29,7 @@ import servers  # noqa: E402
 from rows import Bench, Commands, Sql  # noqa: E402
 
 WARM_RUNS = 2  # plans and caches
+LONGEST_RUN = 600  # seconds
 
 COLUMNS = ('task', 'markets', 'scale', 'wall ms', 'floor ms', 'ratio', 'round trips', 'commands', 'client CPU ms',
            'peak MiB', 'growth')
@@ -108,7 +109,7 @@ def run_task(worker, task):
     known, cpu = len(finished(worker)), cpu_nsec(worker.pid)
     reply = worker.control('trigger', task=task, force=True)
     assert reply.get('ok'), reply
-    worker.wait_for(lambda: len(finished(worker)) > known, 'the end of the run')
+    worker.wait_for(lambda: len(finished(worker)) > known, 'the end of the run', LONGEST_RUN)
     record = finished(worker)[-1]
     assert record['result'] == 'ok' and record['itemsFailed'] == 0, record
     return record, cpu_nsec(worker.pid) - cpu
@@ -127,7 +128,7 @@ def measure(bench, family, row, runs):
         bench.redis.delete(key)
     worker = bench.deployment.worker(family)
     try:
-        worker.wait_for(lambda: finished(worker), 'the first run')
+        worker.wait_for(lambda: finished(worker), 'the first run', LONGEST_RUN)
         floor = row.floor(bench)
         samples = []
         for i in range(runs + WARM_RUNS):
@@ -259,6 +260,11 @@ def main():
         print(f'Medians of {options.runs} runs in turn with the floor; PostgreSQL {version} and Redis '
               f'{redis.client().info()["redis_version"]} on the same machine ({machine()}).\n')
         print_table(results)
+        for family in options.families or [name for name, _ in chosen]:
+            for task, function in getattr(importlib.import_module(family), 'MORE', ()):
+                if not options.tasks or task in options.tasks:
+                    say(f'{task} ...')
+                    print('\n' + function(build, s, template), flush=True)
         if options.kills > 0:
             say(f'{options.kills} kills ...')
             times = bench_kills(build, s, template, options.kills)

@@ -16,6 +16,9 @@ the floor. The functions get the Bench below:
 
 once=True is for a row that brings its own data, whatever the size of the sample: it is measured at the first size only.
 
+What has no floor and no size, because something else sets its pace, is a pair of a task's name and a function in MORE:
+function(build, servers, template) -> a line of Markdown.
+
 Sql is a script for psql, timed by its \\timing; take statements from sql/ with bench.statement() and bind(). Commands are
 done in one pass of redis-cli --pipe, whose time is the pass's less that of a pass with a single PING.
 """

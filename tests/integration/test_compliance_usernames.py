@@ -60,7 +60,7 @@ def test_worked_example(world, lists):
     assert names(world) == {LJ4: [NAMES[LJ4, 0]], RX4: [NAMES[RX4, 0]], V0R: [NAMES[V0R, 1]], 'other': [NAMES[V0R, 0]]}
     assert [r['username'] for r in w.records(message='Failed to insert username for subaccount')] == [NAMES[V0R, 0]]
     (record,) = w.records(message='Generated usernames')[:1]
-    assert (record['batchSize'], record['successCount']) == (3, 3)
+    assert (record['batchSize'], record['successCount'], record['addressSample']) == (3, 3, [LJ4, RX4, V0R])
     assert w.stop() == 0
 
 
@@ -111,8 +111,10 @@ def test_pages_give_the_same_names_as_one(world, lists):
     expected = names(world)
     assert list(expected) == addresses
     world.sql('TRUNCATE subaccount_usernames')
-    world.run(TASK, environment={'SUBACCOUNT_USERNAME_BATCH_SIZE': '7'})
+    w = world.deployment.worker('compliance', environment={'SUBACCOUNT_USERNAME_BATCH_SIZE': '7'})
+    (record,) = w.wait_for(lambda: [r for r in w.records(taskName=TASK) if 'roundTrips' in r], 'the run')
     assert names(world) == expected
+    assert (record['addresses'], record['names']) == (50, 50)
 
 
 def test_two_addresses_of_a_page_that_want_one_name(world):

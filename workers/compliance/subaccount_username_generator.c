@@ -6,16 +6,17 @@
 #include <stdio.h>
 
 #include "common/clock.h"
+#include "common/json.h"
 #include "sql/statements.h"
 #include "workers/compliance/compliance.h"
 #include "workers/compliance/username_lists.h"
 
 #define AT "subaccount-username-generator#runTask"
-#define LOCK_NAME "subaccountUsernames"
 /* After this much of committed pages others get their turn. */
 #define SLICE_USEC (60 * USEC_PER_SEC)
 /* Names that were taken are logged one by one up to this many in a slice. */
 #define REJECTED_LOGGED 20
+#define ADDRESS_SAMPLE 10
 
 /* Columns of read_nameless.sql. */
 enum { ROW_ID, ROW_ADDRESS };
@@ -24,6 +25,7 @@ enum { ROW_ID, ROW_ADDRESS };
 typedef struct Cursor {
         char *address, *id; /* of the last account that was looked at; NULL: none yet */
         uint64_t done, total;
+        int64_t n_accounts, n_named, n_rejected; /* in this slice, for the record */
 } Cursor;
 
 typedef struct Page {
@@ -63,6 +65,10 @@ static int compare_names(const void *a, const void *b) {
         return strcmp(a, b);
 }
 
+static size_t page_size(TaskContext *ctx) {
+        return (size_t) settings_int(task_settings(ctx), "compliance.usernames.batch_size");
+}
+
 static int out_of_memory(const Page *p, Error *reterr) {
         return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for the names of %zu addresses", p->n);
 }
@@ -72,15 +78,13 @@ static uint64_t msec_since(uint64_t start) {
 }
 
 static int read_accounts(TaskContext *ctx, const Cursor *c, Page *p, Error *reterr) {
-        static const char *const lock = LOCK_NAME;
         uint64_t start = clock_monotonic_usec();
         char limit[24];
         const char *params[] = { limit, c->address, c->id };
         int r;
 
-        (void) snprintf(limit, sizeof(limit), "%lld",
-                        (long long) settings_int(task_settings(ctx), "compliance.usernames.batch_size"));
-        r = task_query(ctx, PG_PRIMARY, &sql_compliance_lock, 1, &lock, NULL, reterr);
+        (void) snprintf(limit, sizeof(limit), "%zu", page_size(ctx));
+        r = task_query(ctx, PG_PRIMARY, &sql_compliance_lock_names, 0, NULL, NULL, reterr);
         if (r >= 0)
                 r = task_query(ctx, PG_PRIMARY, &sql_compliance_read_nameless, ELEMENTSOF(params), params, &p->accounts,
                                reterr);
@@ -191,8 +195,21 @@ static int insert_names(TaskContext *ctx, Page *p, Error *reterr) {
         return 0;
 }
 
+/* Only when there is more than a page: the count reads both tables. */
+static int count_accounts(TaskContext *ctx, const Page *p, Cursor *c, Error *reterr) {
+        _cleanup_pg_result_ PGresult *result = NULL;
+        int r;
+
+        if (c->total > 0 || p->n < page_size(ctx))
+                return 0;
+        r = task_query(ctx, PG_PRIMARY, &sql_compliance_count_nameless, 0, NULL, &result, reterr);
+        if (r >= 0)
+                c->total = p->n + strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+        return r;
+}
+
 /* Within a transaction. */
-static int name_page(TaskContext *ctx, const UsernameStyle *style, const Cursor *c, Page *p, Error *reterr) {
+static int name_page(TaskContext *ctx, const UsernameStyle *style, Cursor *c, Page *p, Error *reterr) {
         int r;
 
         r = read_accounts(ctx, c, p, reterr);
@@ -201,7 +218,9 @@ static int name_page(TaskContext *ctx, const UsernameStyle *style, const Cursor 
         r = make_candidates(ctx, style, p, reterr);
         if (r >= 0)
                 r = choose_names(ctx, p, reterr);
-        return r < 0 ? r : insert_names(ctx, p, reterr);
+        if (r >= 0)
+                r = insert_names(ctx, p, reterr);
+        return r < 0 ? r : count_accounts(ctx, p, c, reterr);
 }
 
 static int move_cursor(Cursor *c, const Page *p, Error *reterr) {
@@ -224,6 +243,25 @@ static int move_cursor(Cursor *c, const Page *p, Error *reterr) {
         return 0;
 }
 
+static void report_page(TaskContext *ctx, const Page *p, uint64_t start) {
+        _cleanup_buffer_ Buffer sample = { 0 };
+
+        task_timing(ctx, "subaccount_username_generator.txn.timing", (int64_t) msec_since(start), NULL, 0);
+        for (size_t i = 0; i < p->n && i < ADDRESS_SAMPLE; i++) {
+                const char *address = PQgetvalue(p->accounts, (int) i, ROW_ADDRESS);
+
+                (void) buffer_append_string(&sample, i == 0 ? "[" : ",");
+                (void) json_append_string(&sample, address, strlen(address));
+        }
+        (void) buffer_append_string(&sample, p->n == 0 ? "[]" : "]");
+        task_log(ctx, LOG_LEVEL_DEBUG, AT,
+                 (const LogField[]){ LOG_JSON("ADDRESS_SAMPLE", "addressSample", sample.data),
+                                     LOG_INT("BATCH_SIZE", "batchSize", (int64_t) p->n),
+                                     LOG_INT("SUCCESS_COUNT", "successCount", (int64_t) p->n_named),
+                                     LOG_INT("DURATION_MSEC", "duration", (int64_t) msec_since(start)) },
+                 4, "Generated usernames");
+}
+
 static int run_page(TaskContext *ctx, const UsernameStyle *style, Cursor *c, size_t *ret_n, Error *reterr) {
         _cleanup_(page_done) Page p = { 0 };
         uint64_t start = clock_monotonic_usec();
@@ -239,45 +277,24 @@ static int run_page(TaskContext *ctx, const UsernameStyle *style, Cursor *c, siz
                 task_rollback(ctx);
                 return r;
         }
-        task_timing(ctx, "subaccount_username_generator.txn.timing", (int64_t) msec_since(start), NULL, 0);
-        task_field_int(ctx, "addresses", (int64_t) p.n);
-        task_field_int(ctx, "names", (int64_t) p.n_named);
-        task_field_int(ctx, "rejected_names", (int64_t) p.n_rejected);
-        task_log(ctx, LOG_LEVEL_DEBUG, AT,
-                 (const LogField[]){ LOG_INT("BATCH_SIZE", "batchSize", (int64_t) p.n),
-                                     LOG_INT("SUCCESS_COUNT", "successCount", (int64_t) p.n_named),
-                                     LOG_INT("DURATION_MSEC", "duration", (int64_t) msec_since(start)) },
-                 3, "Generated usernames");
+        report_page(ctx, &p, start);
+        c->n_accounts += (int64_t) p.n;
+        c->n_named += (int64_t) p.n_named;
+        c->n_rejected += (int64_t) p.n_rejected;
         *ret_n = p.n;
         return move_cursor(c, &p, reterr);
-}
-
-/* Only when there is more than a page: the count reads both tables. */
-static int count_accounts(TaskContext *ctx, Cursor *c, Error *reterr) {
-        _cleanup_pg_result_ PGresult *result = NULL;
-        int r;
-
-        r = task_query(ctx, PG_PRIMARY, &sql_compliance_count_nameless, 0, NULL, &result, reterr);
-        if (r >= 0)
-                c->total = c->done + strtoull(PQgetvalue(result, 0, 0), NULL, 10);
-        return r;
 }
 
 /* 0 or TASK_MORE. */
 static int run_slice(TaskContext *ctx, const UsernameStyle *style, Cursor *c, Error *reterr) {
         uint64_t slice_end = clock_monotonic_usec() + (task_is_dry_run(ctx) ? 0 : SLICE_USEC);
-        size_t full = (size_t) settings_int(task_settings(ctx), "compliance.usernames.batch_size"), n = 0;
+        size_t n = 0;
         int r;
 
         do {
                 r = run_page(ctx, style, c, &n, reterr);
-                if (r < 0 || n < full)
+                if (r < 0 || n < page_size(ctx))
                         return r;
-                if (c->total == 0) {
-                        r = count_accounts(ctx, c, reterr);
-                        if (r < 0)
-                                return r;
-                }
                 task_progress(ctx, c->done, c->total > c->done ? c->total : c->done, "addresses");
         } while (clock_monotonic_usec() < slice_end);
         return TASK_MORE;
@@ -312,6 +329,10 @@ int subaccount_username_generator_run(TaskContext *ctx) {
                                                                       "compliance.usernames.suffix_digits") };
 
                 r = run_slice(ctx, &style, cursor, &e);
+                task_field_int(ctx, "addresses", cursor->n_accounts);
+                task_field_int(ctx, "names", cursor->n_named);
+                task_field_int(ctx, "rejected_names", cursor->n_rejected);
+                cursor->n_accounts = cursor->n_named = cursor->n_rejected = 0;
         }
         task_timing(ctx, "subaccount_username_generator.total.timing", (int64_t) msec_since(start), NULL, 0);
         if (r >= 0)
