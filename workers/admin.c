@@ -6,6 +6,7 @@
 
 #include "workers/admin_migrate.h"
 #include "workers/sample/sample.h"
+#include "workers/sample/watch.h"
 #include "workers/worker_protocol.h"
 
 static const struct {
@@ -16,6 +17,7 @@ static const struct {
         { "feed", feed_run, "keeps prices, fills and funding samples changing" },
         { "migrate", migrate_verb, "brings the database to this program's version" },
         { "sample", sample_run, "fills an empty database with sample data" },
+        { "watch", watch_run, "says in words what happens on the servers of `roundtable dev`" },
 };
 
 static void usage(FILE *f) {

@@ -187,6 +187,8 @@ static int start_service(Dev *d, Error *reterr) {
         if (r >= 0)
                 r = dev_spawn(d, &d->processes[DEV_SUPERVISOR],
                               (const char *const[]){ roundtable, "supervise", "--conf", d->conf, NULL }, -1, reterr);
+        if (r >= 0)
+                r = dev_start_watch(d, reterr);
         return r;
 }
 
@@ -211,6 +213,7 @@ static int run(Dev *d, Error *reterr) {
                 r = dev_wait(d, 250, reterr);
                 if (r < 0)
                         return r;
+                dev_read_watch(d);
                 if (now < next)
                         continue;
                 dev_print_status(d, terminal, &lines);
@@ -245,8 +248,9 @@ int verb_dev(int argc, char **argv) {
                 [DEV_KAFKA] = { "kafka", 0, SIGTERM, 5 },
                 [DEV_FEED] = { "feed", 0, SIGTERM, 5 },
                 [DEV_SUPERVISOR] = { "supervisor", 0, SIGTERM, 40 },
+                [DEV_WATCH] = { "watch", 0, SIGTERM, 5 },
         };
-        Dev d = { .preset = "default", .scale = "1", .sample = true, .signals = -EBADF };
+        Dev d = { .preset = "default", .scale = "1", .sample = true, .signals = -EBADF, .watch_fd = -EBADF };
         _cleanup_error_ Error e = ERROR_INIT;
         _cleanup_close_ int lock = -EBADF;
         int r;
@@ -273,6 +277,8 @@ int verb_dev(int argc, char **argv) {
                 dev_stop_all(&d);
         }
         d.signals = close_fd(d.signals);
+        d.watch_fd = close_fd(d.watch_fd);
+        buffer_done(&d.watch_text);
         if (r >= 0 || d.interrupted)
                 return 0;
         fprintf(stderr, "dev: %s\n", error_text(&e));

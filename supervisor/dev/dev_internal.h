@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "common/util.h"
 
 typedef struct DevProcess {
         const char *name;
@@ -12,7 +13,17 @@ typedef struct DevProcess {
         unsigned stop_seconds;
 } DevProcess;
 
-enum { DEV_POSTGRES, DEV_REDIS, DEV_KAFKA, DEV_FEED, DEV_SUPERVISOR, DEV_PROCESSES }; /* started in this order */
+enum {
+        DEV_POSTGRES,
+        DEV_REDIS,
+        DEV_KAFKA,
+        DEV_FEED,
+        DEV_SUPERVISOR,
+        DEV_WATCH,
+        DEV_PROCESSES
+}; /* started in this order */
+
+#define DEV_WATCHED 6
 
 typedef struct Dev {
         char state[PATH_MAX], run[PATH_MAX], conf[PATH_MAX];
@@ -23,6 +34,10 @@ typedef struct Dev {
         bool interrupted;
         char bootstrap[128];
         DevProcess processes[DEV_PROCESSES];
+        int watch_fd; /* lines of DEV_WATCH */
+        Buffer watch_text;
+        char watched[DEV_WATCHED][240]; /* a ring of the last lines */
+        size_t n_watched;
 } Dev;
 
 /* dev_process.c. Children get a process group of their own, so that Ctrl-C reaches only us, and die with us. */
@@ -42,6 +57,11 @@ int dev_write_file(const char *directory, const char *name, const char *text, Er
 /* dev_user.c. As root: installs the programs and executes them as another user; does not return then. */
 int dev_leave_root(const char *state, int argc, char **argv, Error *reterr);
 int dev_make_directory(const char *path, mode_t mode, Error *reterr);
+/* dev_watch.c */
+int dev_start_watch(Dev *d, Error *reterr);
+/* Takes the lines that have come. */
+void dev_read_watch(Dev *d);
+void dev_format_watch(const Dev *d, Buffer *b, size_t *lines);
 /* dev_status.c */
 void dev_print_lines(const Dev *d);
 void dev_print_status(const Dev *d, bool terminal, size_t *lines);

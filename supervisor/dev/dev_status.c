@@ -78,6 +78,7 @@ void dev_print_status(const Dev *d, bool terminal, size_t *lines) {
 
                 (void) buffer_printf(&b, "%s roundtable dev%s%s\n", now, text ? ": " : "", text ? text : "");
                 format_workers(reply, &b, &n);
+                dev_format_watch(d, &b, &n);
         }
         json_decref(reply);
         if (!buffer_failed(&b)) {

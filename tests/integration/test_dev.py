@@ -93,6 +93,10 @@ def test_a_message_arrives_and_nothing_is_left(dev):
     d = dev('--scale', 'small')
     assert '"trading":{"' in contents(first_message(d))
     d.wait_for(r'^  market_updater .* runs [1-9][0-9]* +failures 0 .* last ok')
+    # what happens, in words
+    d.wait_for(r'^  [0-9:]{8} message: \S+: (price|volume) .* and 49 more markets$')
+    d.wait_for(r'^  [0-9:]{8} book of \S+ is crossed: best bid [0-9.]+, best ask [0-9.]+$')
+    d.wait_for(r'^  [0-9:]{8} book of \S+ is whole again after ')
     as_user = ['setpriv', f'--reuid={USER}', '--clear-groups'] if os.geteuid() == 0 else []
     rows = subprocess.run(as_user + printed(d, 'psql') + ['-Atc', 'SELECT count(*) FROM perpetual_markets'],
                           capture_output=True, text=True, timeout=30, cwd='/')

@@ -64,6 +64,24 @@ def test_presets_set_the_sizes(sample):
     assert sample('--preset', 'nonsense').returncode == 2
 
 
+def test_order_books_with_something_wrong_in_some(sample):
+    assert sample('--scale', '0.01', '--levels', '40', '--markets', '30').returncode == 0
+    tickers = [row[0] for row in sample.sql('SELECT ticker FROM perpetual_markets ORDER BY id')]
+
+    def book(i, side):
+        key = f'v4/orderbookLevels/{tickers[i]}/{side}'
+        return [{k.decode(): v.decode() for k, v in sample.redis.hgetall(k).items()} for k in (key, key + '/lastUpdated')]
+    sizes, times = book(0, 'BUY')
+    assert len(sizes) == 40 and sizes.keys() == times.keys() and all(int(s) > 0 for s in sizes.values())
+    assert max(map(float, sizes)) < min(map(float, book(0, 'SELL')[0]))
+    assert max(map(float, book(3, 'BUY')[0])) > min(map(float, book(3, 'SELL')[0]))
+    assert '0' in book(5, 'BUY')[0].values() and any(s.startswith('-') for s in book(6, 'SELL')[0].values())
+    assert book(7, 'SELL')[0].keys() != book(7, 'SELL')[1].keys()
+    assert book(8, 'SELL') == [{}, {}] and len(book(8, 'BUY')[0]) == 40
+    # a price is written in one way only
+    assert not any(p.endswith(('.', '.0')) or 'e' in p for i in range(30) for p in book(i, 'BUY')[0])
+
+
 def test_other_data_is_not_mixed_with(sample):
     assert sample('--scale', '0.01').returncode == 0
     before = sample.sql(CONTENTS)

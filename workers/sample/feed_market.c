@@ -1,9 +1,10 @@
-/* The market family's part of the live feed: a block, prices and fills each step, and funding samples now and then,
- * which start anew with each hour. */
+/* The market family's part of the live feed: a block, prices and fills each step, order books that follow the prices,
+ * and funding samples now and then, which start anew with each hour. */
 
 #include <stdio.h>
 
 #include "sql/statements.h"
+#include "workers/sample/sample_books.h"
 #include "workers/sample/sample_internal.h"
 
 #define HOUR (3600 * USEC_PER_SEC)
@@ -48,5 +49,7 @@ int feed_market(SampleContext *s, uint64_t step, Error *reterr) {
         r = sample_query(s, &sql_sample_feed_tick, ELEMENTSOF(params), params, NULL, reterr);
         if (r >= 0)
                 r = sample_query(s, &sql_sample_read_feed_markets, 0, NULL, &markets, reterr);
-        return r < 0 ? r : feed_funding(s, step, markets, reterr);
+        if (r >= 0)
+                r = feed_funding(s, step, markets, reterr);
+        return r < 0 ? r : feed_books(s, step, markets, reterr);
 }

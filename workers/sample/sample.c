@@ -38,14 +38,15 @@ typedef struct SampleOptions {
         const struct SamplePreset *preset;
         double scale;
         long markets; /* 0: the preset's */
+        long levels;
         uint64_t seed;
         bool replace;
 } SampleOptions;
 
 static int usage(void) {
-        fprintf(stderr,
-                "usage: sample [--conf DIR] [--preset default|mainnet] [--scale 0.01..1000] [--markets 1..10000] "
-                "[--seed N] [--replace]\n");
+        fprintf(stderr, "usage: sample [--conf DIR] [--preset default|mainnet] [--scale 0.01..1000] [--markets "
+                        "1..10000] [--levels 0..900] "
+                        "[--seed N] [--replace]\n");
         return EXIT_CODE_USAGE;
 }
 
@@ -58,13 +59,10 @@ static const struct SamplePreset *find_preset(const char *name) {
 
 static int parse_options(int argc, char **argv, SampleOptions *o) {
         static const struct option options[] = {
-                { "conf", required_argument, NULL, 'c' },
-                { "preset", required_argument, NULL, 'p' },
-                { "scale", required_argument, NULL, 's' },
-                { "markets", required_argument, NULL, 'm' },
-                { "seed", required_argument, NULL, 'e' },
-                { "replace", no_argument, NULL, 'r' },
-                { NULL, 0, NULL, 0 },
+                { "conf", required_argument, NULL, 'c' },   { "preset", required_argument, NULL, 'p' },
+                { "scale", required_argument, NULL, 's' },  { "markets", required_argument, NULL, 'm' },
+                { "seed", required_argument, NULL, 'e' },   { "replace", no_argument, NULL, 'r' },
+                { "levels", required_argument, NULL, 'l' }, { NULL, 0, NULL, 0 },
         };
         char *end = NULL;
         int c;
@@ -85,6 +83,9 @@ static int parse_options(int argc, char **argv, SampleOptions *o) {
                 case 'm':
                         o->markets = strtol(optarg, &end, 10);
                         break;
+                case 'l':
+                        o->levels = strtol(optarg, &end, 10);
+                        break;
                 case 'e':
                         o->seed = strtoull(optarg, &end, 10);
                         break;
@@ -98,7 +99,7 @@ static int parse_options(int argc, char **argv, SampleOptions *o) {
                         return -EINVAL;
         }
         if (optind != argc || !o->preset || !isfinite(o->scale) || o->scale < 0.01 || o->scale > 1000 ||
-            o->markets < 0 || o->markets > 10000)
+            o->markets < 0 || o->markets > 10000 || o->levels < 0 || o->levels > 900)
                 return -EINVAL;
         return 0;
 }
@@ -109,6 +110,7 @@ static size_t scaled(size_t n, double scale) {
 
 static void set_size(SampleContext *s, const SampleOptions *o) {
         s->n_markets = o->markets > 0 ? (size_t) o->markets : o->preset->markets;
+        s->n_levels = (size_t) o->levels;
         s->n_subaccounts = scaled(o->preset->subaccounts, o->scale);
         s->n_positions = scaled(o->preset->positions, o->scale);
         s->n_trades = scaled(o->preset->trades, o->scale);
@@ -205,7 +207,7 @@ static int fill(SampleContext *s, bool replace, Error *reterr) {
 }
 
 int sample_run(int argc, char **argv) {
-        SampleOptions options = { .preset = presets, .scale = 1, .seed = 20260305 };
+        SampleOptions options = { .preset = presets, .scale = 1, .levels = 200, .seed = 20260305 };
         _cleanup_(sample_context_done) SampleContext s = { 0 };
         _cleanup_settings_ Settings *settings = NULL;
         _cleanup_error_ Error e = ERROR_INIT;

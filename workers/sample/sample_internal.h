@@ -16,6 +16,7 @@ typedef struct SampleContext {
         RedisConn *redis;
         CancelToken *token;
         size_t n_markets, n_subaccounts, n_positions, n_trades; /* a trade is two fills */
+        size_t n_levels;                                        /* of each side of an order book */
         uint64_t seed, now_usec;
         /* the common parameters of statements as text */
         char now[32], seed_text[24], markets_text[24], subaccounts_text[24], positions_text[24], trades_text[24];

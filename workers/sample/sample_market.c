@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "sql/statements.h"
+#include "workers/sample/sample_books.h"
 #include "workers/sample/sample_internal.h"
 
 /* Prices in USD, of the order these assets have traded at. */
@@ -246,6 +247,7 @@ static const SamplePart parts[] = {
 };
 static const SamplePart outside_parts[] = {
         { "funding samples", fill_funding },
+        { "order books", sample_books_fill },
         { NULL, NULL },
 };
 
