@@ -122,7 +122,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             try:
                 while not self.server.service.closing.is_set():
-                    self.wfile.write(b'{"risk_score": 99, "x": "' + b'x' * 65536)
+                    self.server.service.endless_bytes += self.connection.send(b'{"risk_score": 99, "x": "' + b'x' * 65536)
             except OSError:
                 pass
         elif isinstance(answer, dict):
@@ -158,6 +158,7 @@ class ScreeningService:
         self.latency, self.errors, self.rate_limit = latency, errors, rate_limit
         self.answers = {}
         self.requests = []  # (address or None when refused, what was answered, client's port), in order of arrival
+        self.endless_bytes = 0  # sent of endless answers
         self.closing = threading.Event()
         self.lock = threading.Lock()
         self.admitted = []

@@ -192,6 +192,29 @@ def test_backfill_stops_after_a_day_in_a_dry_run_and_leaves_nothing(world):
     assert (volumes(world)['a'], world.cache(KEYS[VOLUME])) == ('0', None)
 
 
+def test_backfill_gives_way_between_slices_and_shows_how_far_it_is(world):
+    """A dry run's slice is one window: three of them in one run, each of which sees what the one before has done."""
+    world.wallet('a')
+    world.fill('a', '2023-10-26T12:00:00Z', '1', '5')
+    world.block('2023-11-02T00:00:00Z')
+    done = world.run(VOLUME, arguments=['--dry-run', '--pages', '3'], environment={'LOG_LEVEL': 'debug'})
+    said = done.stdout + done.stderr
+    for i in range(3):
+        assert f'from 2023-10-{26 + i}T00:00:00.000+00:00 to 2023-10-{27 + i}T00:00:00.000+00:00' in said
+    assert 'to 2023-10-30' not in said and 'windows 3' in said
+    assert (volumes(world)['a'], world.cache(KEYS[VOLUME])) == ('0', None)
+
+
+@both
+def test_shorter_windows_end_the_same(world, task):
+    world.deployment.settings('compliance', accumulation={'max_window': '7 s'})
+    example, read, after = EXAMPLES[task]
+    example(world)
+    world.run(task, now=NOW)
+    assert (read(world), world.cache(KEYS[task])) == (after, END)
+    assert len(world.statsd.read()[f'persistent_cache_{KEYS[task]}_lag_seconds']) == 7
+
+
 def test_default_start_of_affiliates(world):
     world.block('2024-09-18T06:00:00Z')
     world.insert('affiliate_referred_users', refereeAddress='a', affiliateAddress='b', referredAtBlock=1)

@@ -29,6 +29,11 @@ typedef struct Totals {
         int64_t windows, fills, changed;
 } Totals;
 
+/* Of all slices, for the display of progress. */
+typedef struct Kept {
+        uint64_t windows;
+} Kept;
+
 static void window_done(Window *w) {
         PQclear(w->row);
         *w = (Window){ 0 };
@@ -133,7 +138,7 @@ static int move_checkpoint(TaskContext *ctx, const Accumulation *a, const Window
         return r;
 }
 
-/* Within a transaction. *ret_more: whether there is another window behind this one. */
+/* Within a transaction. */
 static int add_window(TaskContext *ctx, const Accumulation *a, Window *w, Totals *totals, Error *reterr) {
         int r;
 
@@ -184,6 +189,27 @@ static uint64_t windows_left(TaskContext *ctx, const Window *w) {
         return !w->advances || left <= 0 ? 0 : (uint64_t) ((left + longest - 1) / longest);
 }
 
+/* Progress is worth while only for a backlog. Without memory for it there is none to see, that is all. */
+static void report_progress(TaskContext *ctx, const Totals *totals, uint64_t left) {
+        Kept *kept = task_kept(ctx);
+        uint64_t done = (kept ? kept->windows : 0) + (uint64_t) totals->windows;
+
+        if (left > 0 || done > 1)
+                task_progress(ctx, done, done + left, "windows");
+}
+
+static void keep_progress(TaskContext *ctx, const Totals *totals) {
+        Kept *kept = task_kept(ctx);
+
+        if (!kept) {
+                kept = calloc(1, sizeof(*kept));
+                if (!kept)
+                        return;
+                task_keep(ctx, kept, free);
+        }
+        kept->windows += (uint64_t) totals->windows;
+}
+
 int accumulation_run(TaskContext *ctx, const Accumulation *a) {
         uint64_t slice_end = clock_monotonic_usec() + (task_is_dry_run(ctx) ? 0 : SLICE_USEC), left;
         _cleanup_error_ Error e = ERROR_INIT;
@@ -196,9 +222,9 @@ int accumulation_run(TaskContext *ctx, const Accumulation *a) {
                 r = run_transaction(ctx, a, &w, &totals, &e);
                 left = r < 0 ? 0 : windows_left(ctx, &w);
                 window_done(&w);
-                if (left > 0 || totals.windows > 1)
-                        task_progress(ctx, (uint64_t) totals.windows, (uint64_t) totals.windows + left, "windows");
+                report_progress(ctx, &totals, left);
         } while (left > 0 && clock_monotonic_usec() < slice_end);
+        keep_progress(ctx, &totals);
         task_field_int(ctx, "windows", totals.windows);
         task_field_int(ctx, "fills", totals.fills);
         task_field_int(ctx, "changed_rows", totals.changed);

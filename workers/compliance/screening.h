@@ -8,7 +8,7 @@
 
 typedef struct ScreeningItem {
         const char *address; /* borrowed */
-        bool answered;       /* else failure says why not */
+        bool answered;       /* else failure says why not, unless it was not its turn any more */
         bool blocked;
         bool unknown;   /* the service has never seen it (score -2) */
         bool has_score; /* else NULL is stored */
@@ -25,8 +25,8 @@ typedef struct ScreeningBatch {
 typedef struct ScreeningProvider {
         const char *name;
         bool scores; /* whether its answers replace the score that is stored */
-        /* Answers or fails each item. Negative with reterr when nobody needs to be asked any more in this run; what is
-         * answered by then counts. */
+        /* Answers or fails each item. Negative with reterr when nobody needs to be asked any more in this run: what is
+         * answered by then counts, and who is neither answered nor failed is as before. */
         int (*screen)(TaskContext *ctx, ScreeningBatch *batch, Error *reterr);
 } ScreeningProvider;
 

@@ -323,9 +323,6 @@ static int screen(TaskContext *ctx, ScreeningBatch *batch, Error *reterr) {
                 if (count_open(&e, &retries) == 0)
                         break;
         }
-        for (size_t i = 0; r < 0 && i < batch->n; i++)
-                if (!batch->items[i].answered)
-                        screening_item_fail(&batch->items[i], "%s", error_text(reterr));
         return r;
 }
 

@@ -66,7 +66,8 @@ static void report_batch(TaskContext *ctx, const ScreeningBatch *batch, Totals *
                 n_failed += !item->answered;
                 totals->blocked += item->blocked;
                 if (!item->answered)
-                        task_item_failed(ctx, item->address, "%s", item->failure ? item->failure : "no answer");
+                        task_item_failed(ctx, item->address, "%s",
+                                         item->failure ? item->failure : "left to the next run");
         }
         totals->answered += (int64_t) batch->n - n_failed;
         totals->failed += n_failed;
