@@ -30,16 +30,6 @@ def postgres():
         yield server
 
 
-@pytest.fixture(scope='session')
-def migrated_database(build, postgres):
-    """The name of a database with all tables and no rows, to be copied: postgres.create_database(name, template=…)."""
-    name = postgres.create_database('migrated_template')
-    with harness.Deployment(build, postgres, name) as d:
-        done = d.run('roundtable-admin', 'migrate', '--conf', d.conf)
-        assert done.returncode == 0, (done.stdout, done.stderr)
-    return name
-
-
 @pytest.fixture
 def database(postgres):
     """The name of a new, empty database."""

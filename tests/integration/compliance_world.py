@@ -132,8 +132,8 @@ class World:
 
 
 @pytest.fixture
-def world(build, postgres, migrated_database, redis, redis_server):
-    name = postgres.create_database('compliance_test', template=migrated_database)
+def world(build, postgres, migrated, redis, redis_server):
+    name = postgres.create_database('compliance_test', template=migrated)
     w = World(build, postgres, name, redis_server)
     yield w
     w.close()

@@ -118,8 +118,8 @@ class OrderbookWorld(World):
 # Fixtures, for tests to import.
 
 @pytest.fixture
-def world(build, postgres, migrated_database, redis, redis_server):
-    name = postgres.create_database('orderbook_test', template=migrated_database)
+def world(build, postgres, migrated, redis, redis_server):
+    name = postgres.create_database('orderbook_test', template=migrated)
     w = OrderbookWorld(build, postgres, name, redis_server)
     yield w
     w.close()

@@ -16,8 +16,8 @@ OLD = ('1.5', '1000', 3, '0.00001', '20')
 
 
 @pytest.fixture
-def world(build, postgres, migrated_database, redis, redis_server):
-    name = postgres.create_database('market_test', template=migrated_database)
+def world(build, postgres, migrated, redis, redis_server):
+    name = postgres.create_database('market_test', template=migrated)
     mock = servers.KafkaMock(os.path.join(build, 'workers', 'roundtable-kafka-mock'))
     mock.start()
     w = World(build, postgres, name, redis_server, mock)

@@ -7,7 +7,7 @@ import harness
 
 
 @pytest.fixture
-def sample(build, postgres, migrated_database, redis, redis_server):
+def sample(build, postgres, migrated, redis, redis_server):
     """sample(*arguments) on a database of its own; .sql(text) and .schema() look at it."""
     class Sample:
         def __call__(self, *arguments):
@@ -23,7 +23,7 @@ def sample(build, postgres, migrated_database, redis, redis_server):
             return [line for line in dump.splitlines() if 'restrict ' not in line]
 
     s = Sample()
-    s.database = postgres.create_database('sample_test', template=migrated_database)
+    s.database = postgres.create_database('sample_test', template=migrated)
     s.redis = redis
     with harness.Deployment(build, postgres, s.database, redis_server) as s.deployment:
         yield s

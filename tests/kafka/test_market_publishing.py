@@ -3,19 +3,9 @@ import signal
 
 import pytest
 
-import harness
 from campaign import Campaign
 from market_world import NOW_USEC, TOPIC, World
 from test_market_updater import EXAMPLE_VALUE, example, trading
-
-
-@pytest.fixture(scope='session')
-def migrated(build, postgres):
-    name = postgres.create_database('kafka_template')
-    with harness.Deployment(build, postgres, name) as d:
-        done = d.run('roundtable-admin', 'migrate', '--conf', d.conf)
-        assert done.returncode == 0, (done.stdout, done.stderr)
-    return name
 
 
 @pytest.fixture
