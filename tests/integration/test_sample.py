@@ -46,7 +46,8 @@ def test_the_same_seed_makes_the_same_rows_and_leaves_the_schema_alone(sample):
     assert sample('--scale', '0.02', '--seed', '8', '--replace').returncode == 0
     assert sample.sql(CONTENTS) != first
     assert sample.schema() == schema
-    for table in ('fills', 'perpetual_positions'):  # the checks that were left out would have passed
+    for table in ('fills', 'perpetual_positions', 'transfers', 'trading_rewards', 'funding_index_updates', 'funding_payments',
+                  'pnl'):  # the checks that were left out would have passed
         for name, reference in sample.sql("SELECT conname, conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' "
                                           f"AND conrelid = '{table}'::regclass"):
             definition = sample.sql(f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{name}'")[0][0]
@@ -98,3 +99,21 @@ def test_a_failure_leaves_nothing(sample):
     assert done.returncode == 1 and 'one_fill_a_market' in done.stderr
     assert sample.sql('SELECT count(*) FROM fills') == [(0,)] and sample.sql('SELECT count(*) FROM markets') == [(0,)]
     assert sample.schema() == schema
+
+
+def test_funding_pnl_and_rewards_have_work(sample):
+    """Two hours are due, and everything behind them was there before."""
+    done = sample('--scale', '0.02')
+    assert done.returncode == 0, done.stderr
+    before = dict(sample.sql("SELECT key, value FROM persistent_cache WHERE key LIKE '%Height'"))
+    assert before == {'fundingPaymentsLastProcessedHeight': '10016560', 'pnlLastProcessedHeight': '10016560'}
+    assert sample.sql('SELECT count(*) FROM funding_payments') == [(80,)]
+    for task in ('update-funding-payments', 'update-pnl', *(f'aggregate_trading_rewards_{p}' for p in ('daily', 'weekly',
+                                                                                                    'monthly'))):
+        done = sample.deployment.run('roundtable-worker', '--run', task, '--no-lock', '--conf', sample.deployment.conf)
+        assert done.returncode == 0 and 'left out' not in done.stdout, (done.stdout, done.stderr)
+    for table in ('funding_payments', 'pnl'):
+        counts = dict(sample.sql(f'SELECT "createdAtHeight", count(*) FROM {table} GROUP BY 1'))
+        assert sorted(counts) == [10016560, 10017280, 10018000] and counts[10018000] >= counts[10016560] > 0, counts
+    sums = dict(sample.sql('SELECT period, sum(amount) FROM trading_reward_aggregations GROUP BY 1'))
+    assert set(sums) == {'DAILY', 'WEEKLY', 'MONTHLY'} and len(set(sums.values())) == 1
