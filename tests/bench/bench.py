@@ -46,12 +46,15 @@ def checked(done):
 
 
 def families(wanted):
-    """(name, rows) of every module that declares some."""
+    """(family, module) of every module that declares rows."""
     for path in sorted(glob.glob(os.path.join(HERE, '*.py'))):
         name = os.path.splitext(os.path.basename(path))[0]
-        if name in ('bench', 'rows', 'costs') or (wanted and name not in wanted):
+        if name in ('bench', 'rows', 'costs'):
             continue
-        yield name, importlib.import_module(name).ROWS
+        module = importlib.import_module(name)
+        family = getattr(module, 'FAMILY', name)
+        if not wanted or family in wanted or name in wanted:
+            yield family, module
 
 
 def psql_msec(bench, text):
@@ -244,8 +247,9 @@ def main():
     if options.runs < 7:
         say('bench: medians of fewer than 7 runs say little')
     build = os.environ.get('ROUNDTABLE_BUILD', os.path.join(ROOT, 'build', 'run'))
-    chosen = [(family, [r for r in rows if not options.tasks or r.task in options.tasks])
-              for family, rows in families(options.families)]
+    modules = list(families(options.families))
+    chosen = [(family, [r for r in module.ROWS if not options.tasks or r.task in options.tasks])
+              for family, module in modules]
     with servers.Postgres() as postgres, servers.Redis() as redis, \
             servers.KafkaMock(os.path.join(build, 'workers', 'roundtable-kafka-mock')) as kafka:
         s = {'postgres': postgres, 'redis': redis, 'kafka': kafka}
@@ -260,8 +264,8 @@ def main():
         print(f'Medians of {options.runs} runs in turn with the floor; PostgreSQL {version} and Redis '
               f'{redis.client().info()["redis_version"]} on the same machine ({machine()}).\n')
         print_table(results)
-        for family in options.families or [name for name, _ in chosen]:
-            for task, function in getattr(importlib.import_module(family), 'MORE', ()):
+        for _, module in modules:
+            for task, function in getattr(module, 'MORE', ()):
                 if not options.tasks or task in options.tasks:
                     say(f'{task} ...')
                     print('\n' + function(build, s, template), flush=True)

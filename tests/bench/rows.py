@@ -1,6 +1,6 @@
 """What a family's bench module uses: Row, Sql, Commands.
 
-A family adds rows by a file tests/bench/<family>.py with
+A family adds rows by a file tests/bench/<family>.py, or one of another name with FAMILY = '<family>', with
 
     ROWS = [Row('some_task', floor=floor, reset=reset, check=check)]
 
