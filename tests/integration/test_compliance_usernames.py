@@ -137,8 +137,12 @@ def test_the_sha256_of_lists_is_logged_at_start(world, lists):
     for key, path in zip(('adjectivesSha256', 'nounsSha256'), lists):
         with open(path, 'rb') as f:
             assert record[key] == hashlib.sha256(f.read()).hexdigest()
-    w.control('trigger', task=TASK, force=True)
-    w.wait_for(lambda: len([r for r in w.records(taskName=TASK) if 'roundTrips' in r]) >= 2, 'a second run')
+
+    def runs():
+        return len([r for r in w.records(taskName=TASK) if 'roundTrips' in r])
+    w.wait_for(runs, 'the end of the run')
+    assert w.control('trigger', task=TASK, force=True).get('ok')
+    w.wait_for(lambda: runs() >= 2, 'a second run')
     assert len([r for r in w.records() if 'adjectivesSha256' in r]) == 1
 
 

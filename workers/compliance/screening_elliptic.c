@@ -33,7 +33,8 @@ typedef struct Elliptic {
         const char *api_key, *ca_file;
         EllipticKey key;
         bool plain;
-        uint64_t timeout_usec, start_usec;
+        uint64_t timeout_usec;
+        uint64_t start_usec; /* of the first round, after the wait for its turn */
         int64_t max_retries, threshold;
         Call *calls;
         size_t n;
@@ -248,6 +249,8 @@ static int ask_open(Elliptic *e, uint64_t *waited_usec, Error *reterr) {
         r = screening_limit_take(e->ctx, n, waited_usec, reterr);
         if (r < 0)
                 return r;
+        if (e->start_usec == 0)
+                e->start_usec = clock_monotonic_usec();
         e->throttled = false;
         e->retry_after_usec = 0;
         for (size_t i = 0; i < e->n; i++)
@@ -313,7 +316,6 @@ static int screen(TaskContext *ctx, ScreeningBatch *batch, Error *reterr) {
         int r;
 
         r = elliptic_init(&e, ctx, batch, reterr);
-        e.start_usec = clock_monotonic_usec();
         while (r >= 0) {
                 r = ask_open(&e, &batch->waited_usec, reterr);
                 if (r < 0)
