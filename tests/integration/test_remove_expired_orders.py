@@ -247,6 +247,39 @@ def test_a_key_of_the_wrong_type_fails_the_run(world):
     assert 'Error occurred in task to remove expired orders' in done.stdout + done.stderr
 
 
+def test_a_redis_that_refuses_writes_does_not_keep_removals_back(world):
+    worked_example(world)
+    for i in range(5):
+        world.redis.zadd(EXPIRY, {f'orphan {i}': i})
+    world.deployment.settings('orders', page_size=2)
+    world.redis.config_set('min-replicas-to-write', 1)
+    try:
+        done = world.run(TASK)
+    finally:
+        world.redis.config_set('min-replicas-to-write', 0)
+    assert [r.value for r in world.removals()] == [MESSAGE]
+    # said once, not for each page
+    assert (done.stdout + done.stderr).count('without an order was left out') == 1 and 'NOREPLICAS' in done.stdout + done.stderr
+    assert world.agent.take()['expired_order_data_not_found|c'] == [6]
+    world.run(TASK)
+    assert world.redis.zcard(EXPIRY) == 3
+
+
+def test_what_earlier_pages_gave_is_sent_when_redis_fails(world):
+    """The values of the second page are so many bytes that Redis drops the connection."""
+    world.vulcan.place(Order(OWNER, 1, 1))
+    world.vulcan.place(Order(OWNER, 2, 2))
+    world.deployment.settings('orders', page_size=1)
+    world.redis.set(f'v4/orderData/{Order(OWNER, 2, 2).uuid}', b'x' * 5000000)
+    world.redis.config_set('client-output-buffer-limit', 'normal 1000000 0 0')
+    try:
+        done = world.run(TASK, expect=1)
+    finally:
+        world.redis.config_set('client-output-buffer-limit', 'normal 0 0 0')
+    assert [r.value for r in world.removals()] == [Order(OWNER, 1, 1).removal]
+    assert 'redis' in done.stdout and world.agent.take()['expiry_message_sent|c'] == [1]
+
+
 def test_without_a_replica_the_primary_answers(world):
     world.vulcan.place(example_order())
     world.run(TASK, environment={'IS_USING_DB_READONLY': 'false'})

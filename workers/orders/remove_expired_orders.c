@@ -22,6 +22,7 @@ typedef struct Expiry {
         int64_t cutoff; /* the last block up to which orders have expired */
         ExpirySet *set;
         uint64_t started_usec, seen;
+        bool keeps_orphans; /* they could not be removed: not tried again in this run */
 } Expiry;
 
 /* Of one slice. */
@@ -97,11 +98,31 @@ static int add_removal(TaskContext *ctx, const Expiry *x, const ExpiryEntry *ent
         return removal_batch_add(ctx, batch, order.key, message->data, message->length, reterr);
 }
 
-static int handle_page(TaskContext *ctx, const Expiry *x, size_t n, RemovalBatch *batch, Counts *c, Error *reterr) {
+/* A Redis that refuses to be written to must not keep removals from being sent. */
+static int remove_orphans(TaskContext *ctx, Expiry *x, const size_t *orphans, size_t n, Counts *c, Error *reterr) {
+        _cleanup_error_ Error e = ERROR_INIT;
+        int64_t removed;
+        int r;
+
+        if (n == 0 || x->keeps_orphans)
+                return 0;
+        r = expiry_set_remove_orphans(ctx, x->set, orphans, n, &removed, &e);
+        c->orphans += removed;
+        if (r >= 0)
+                return 0;
+        if (e.kind == ERROR_CANCELED) {
+                error_move(reterr, &e);
+                return r;
+        }
+        x->keeps_orphans = true;
+        task_item_failed(ctx, "members of v4/orderExpiry without an order", "%s", error_text(&e));
+        return 0;
+}
+
+static int handle_page(TaskContext *ctx, Expiry *x, size_t n, RemovalBatch *batch, Counts *c, Error *reterr) {
         _cleanup_free_ size_t *orphans = calloc(n, sizeof(*orphans));
         _cleanup_buffer_ Buffer message = { 0 };
         size_t n_orphans = 0;
-        int64_t removed;
         int r;
 
         if (!orphans)
@@ -122,10 +143,7 @@ static int handle_page(TaskContext *ctx, const Expiry *x, size_t n, RemovalBatch
                 else
                         orphans[n_orphans++] = i;
         }
-        r = expiry_set_remove_orphans(ctx, x->set, orphans, n_orphans, &removed, reterr);
-        if (r >= 0)
-                c->orphans += removed;
-        return r;
+        return remove_orphans(ctx, x, orphans, n_orphans, c, reterr);
 }
 
 /* Page after page until there is none, or until the slice is over: 0, TASK_MORE or a negative errno. */
@@ -145,10 +163,9 @@ static int handle_pages(TaskContext *ctx, Expiry *x, RemovalBatch *batch, Counts
                         break;
                 }
         }
-        if (n < 0)
-                return n;
-        r = removal_batch_send(ctx, batch, reterr);
-        return r < 0 ? r : n;
+        /* what earlier pages gave is sent also if Redis fails; its error is the one to tell */
+        r = removal_batch_send(ctx, batch, n < 0 ? NULL : reterr);
+        return n < 0 ? n : r < 0 ? r : n;
 }
 
 /* A counter that nothing was counted for is not sent, as by the original. */
