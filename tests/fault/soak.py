@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""`./dev soak`: the random campaigns of two hosts and of mixed fleets, longer and with other seeds.
+"""`./dev soak`: the random campaigns of two hosts and of mixed fleets, longer and with other seeds, and the growth of memory
+and descriptors over more runs.
 
-soak.py [--seed S] [--minutes N] [--intervals N]
+soak.py [--seed S] [--minutes N] [--intervals N] [--runs N]
 
 Repeats the campaigns with seeds S, S+1, … until the minutes are over (at least one round is finished), prints what each
 round did, and stops with status 1 at the first failure, naming the seed that repeats it.
@@ -14,7 +15,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-CAMPAIGNS = ['tests/fault/test_two_hosts.py', 'tests/integration/test_locks.py']
+CAMPAIGNS = ['tests/fault/test_two_hosts.py', 'tests/integration/test_locks.py', 'tests/fault/test_growth.py']
 
 
 def main():
@@ -22,17 +23,19 @@ def main():
     parser.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument('--minutes', type=float, default=30)
     parser.add_argument('--intervals', type=int, default=1000, help='runs of the two hosts in a round')
+    parser.add_argument('--runs', type=int, default=10000, help='runs of each task over which nothing may grow')
     arguments = parser.parse_args()
     end = time.monotonic() + arguments.minutes * 60
     seed, rounds = arguments.seed, 0
     while rounds == 0 or time.monotonic() < end:
         print(f'round {rounds + 1}: seed {seed}, {arguments.intervals} intervals', flush=True)
         environment = dict(os.environ, ROUNDTABLE_SOAK_SEED=str(seed),
-                           ROUNDTABLE_SOAK_INTERVALS=str(arguments.intervals))
-        done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', *CAMPAIGNS],
+                           ROUNDTABLE_SOAK_INTERVALS=str(arguments.intervals), ROUNDTABLE_SOAK_RUNS=str(arguments.runs))
+        done = subprocess.run([sys.executable, '-m', 'pytest', '-q', '-x', '-s', '-p', 'no:cacheprovider', *CAMPAIGNS],
                               cwd=ROOT, env=environment)
         if done.returncode != 0:
-            print(f'FAILED; again with: ./dev soak --seed {seed} --minutes 0 --intervals {arguments.intervals}')
+            print(f'FAILED; again with: ./dev soak --seed {seed} --minutes 0 --intervals {arguments.intervals} '
+                  f'--runs {arguments.runs}')
             return 1
         rounds, seed = rounds + 1, seed + 1
     print(f'{rounds} rounds passed')

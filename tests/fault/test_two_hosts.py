@@ -107,6 +107,8 @@ def fleet(build, postgres, database, redis, redis_server):
 def finish(f):
     for w in f.workers:
         assert w.stop() == 0
+    print(f'{f.task}: runs', {host: f.count(host) for host in sorted({r[1] for r in f.rows()})},
+          f'kills {f.kills}, unfinished {len(f.unfinished())}, overlaps {len(f.overlaps())}')
     assert f.overlaps() == []
     assert len(f.unfinished()) <= f.kills, 'only a killed run has no end'
 

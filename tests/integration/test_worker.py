@@ -49,17 +49,24 @@ def status(w, task):
     return next(t for t in w.control('status')['worker']['tasks'] if t['name'] == task)
 
 
-def test_runs_on_its_interval(bench):
+def test_runs_on_its_interval_and_not_more_often(bench):
     bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '300 ms'})
     w = bench.worker()
     w.wait_for(lambda: len(bench.events('testing_rows')) >= 6, 'six runs')
     starts = [at for _, at in bench.events('testing_rows')]
-    gaps = [b - a for a, b in zip(starts, starts[1:])]
-    # rows come later than the locks are taken, the first one by its connection too: hence not min(gaps)
-    assert 0.29 < sorted(gaps)[len(gaps) // 2] < 0.6
+    # a row comes later than its lock was taken, by what a busy machine makes of it: less than an interval altogether
+    assert starts[-1] - starts[0] >= 0.3 * (len(starts) - 2)
     finished = w.records(at='worker#runTask', taskName='testing_rows', result='ok')
     assert {r['runId'] for r in finished} <= {run for run, _ in bench.events('testing_rows')}
-    assert len(finished) >= 5
+    assert len(finished) >= 5 and all(r['durationUsec'] > 0 for r in finished)
+
+
+def test_a_run_longer_than_its_interval_is_not_overlapped(bench):
+    bench.tasks({'rows_sleep': '350 ms'}, testing_rows={'interval': '100 ms'})
+    w = bench.worker()
+    w.wait_for(lambda: len(bench.events('testing_rows', 'end')) >= 3, 'three runs')
+    events = [event for event, in bench.execute('SELECT event FROM testing_runs ORDER BY at')]
+    assert events[:6] == ['begin', 'end'] * 3
 
 
 def test_sigterm_lets_the_run_finish_and_leaves_no_lock(bench):
@@ -107,6 +114,8 @@ def test_cancel_ends_the_run_that_is_named(bench):
     w = bench.worker()
     run = w.wait_for(lambda: status(w, 'testing_query')['state'] == 'running' and status(w, 'testing_query')['run'],
                      'the run to begin')
+    reply = w.control('trigger', task='testing_query', force=False)
+    assert reply['code'] == 75, 'it runs already'
     reply = w.control('cancel', task='testing_query')
     assert reply['ok'] and reply['run_id'] == run['run_id']
     last = w.wait_for(lambda: status(w, 'testing_query')['last'], 'its end')
@@ -121,6 +130,9 @@ def test_pause_holds_and_resume_goes_on(bench):
     reply = w.control('pause', tasks=['testing_rows'], who='alice', reason='upgrade', until_usec=0)
     assert reply['ok'], reply
     w.wait_for(lambda: status(w, 'testing_rows')['state'] == 'paused', 'state paused')
+    assert bench.redis.exists('roundtable.control.testing_rows.paused')
+    wait_until(lambda: bench.redis.pttl('roundtable.loops.testing_rows.task_timeouts') > 20000,
+               'the regular lock to be kept up for originals')
     runs = status(w, 'testing_rows')['runs']
     reply = w.control('trigger', task='testing_rows', force=False)
     assert not reply['ok'] and 'alice' in reply['error']
@@ -244,14 +256,12 @@ def of_supervisor(s):
 
 
 def test_after_a_kill_the_replacement_loses_no_interval(bench):
-    """The dead worker's lock would last 20 s and its interval 2 s; the supervisor tells its replacement who died."""
-    bench.tasks({'rows_sleep': '1 h'}, testing_rows={'interval': '2 s'})
+    """The dead worker's lock would last half an hour, its interval 2 s; the supervisor tells its replacement who died."""
+    bench.tasks({'rows_sleep': '1 h'}, testing_rows={'interval': '2 s', 'lock_multiplier': 1000})
     s = bench.deployment.supervisor(['--family', 'testing'])
     s.wait_for(lambda: bench.events('testing_rows'), 'the run to begin')
     os.kill(of_supervisor(s)['pid'], signal.SIGKILL)
     s.wait_for(lambda: len(bench.events('testing_rows')) == 2, 'the replacement to run')
-    (_, first), (_, second) = bench.events('testing_rows')
-    assert second - first < 6
     s.kill()
 
 
