@@ -165,7 +165,7 @@ def bench_size(build, s, template, markets, scale, chosen, runs, results):
         d.settings(None, log={'level': 'info'})
         say(f'sample of {markets} markets at scale {scale} ...')
         checked(d.run('roundtable-admin', 'sample', '--conf', d.conf, '--markets', str(markets), '--scale', str(scale),
-                      timeout=1800))
+                      '--levels', str(50 * scale), timeout=1800))
         bench = Bench(s['postgres'], database, s['redis'], s['kafka'], d, markets, scale)
         bench.sql('VACUUM ANALYZE')
         for family, rows in chosen:
@@ -221,6 +221,17 @@ def bench_kills(build, s, template, kills):
     return times
 
 
+def bench_costs(build, s, count=20000):
+    """[p50, p99] in microseconds of a notification and of the lock operations."""
+    program = os.path.join('tests', 'bench', 'bench-costs')
+    checked(subprocess.run(['ninja', '-C', build, program], capture_output=True, text=True))
+    s['redis'].client().flushall()
+    # an emptied Redis makes everybody wait for the owners of locks
+    s['redis'].client().set('bench.control.epoch', '1')
+    return json.loads(checked(subprocess.run([os.path.join(build, program), s['redis'].url, str(count)],
+                                             capture_output=True, text=True)).stdout)
+
+
 def machine():
     with open('/etc/os-release') as f:
         system = re.search(r'^PRETTY_NAME="?([^"\n]*)', f.read(), re.M)
@@ -274,6 +285,11 @@ def main():
             times = bench_kills(build, s, template, options.kills)
             print(f'\nFrom SIGKILL of a worker to READY of its replacement, {options.kills} kills: '
                   f'p50 {percentile(times, 0.5):.0f} ms, p99 {percentile(times, 0.99):.0f} ms.')
+            costs = bench_costs(build, s)
+            said = {'notify': 'a notification to the supervisor', 'take': 'taking the locks of a run', 'renew': 'renewing them',
+                    'end': 'ending them'}
+            print('Microseconds, p50 and p99: ' + '; '.join(
+                f'{text} {costs[name][0]:.0f} and {costs[name][1]:.0f}' for name, text in said.items()) + '.')
 
 
 if __name__ == '__main__':
