@@ -87,9 +87,9 @@ int lock_pause(RedisConn *c, const LockIdentity *id, const LockTask *task, const
                uint64_t until_usec, CancelToken *token, Error *reterr);
 int lock_resume(RedisConn *c, const LockIdentity *id, const LockTask *task, CancelToken *token, bool *ret_was_paused,
                 Error *reterr);
-/* Looks up the pauses of n tasks in one round trip. While paused, an R that is missing or below 30 s is set to 60 s.
- * ret_texts[i]: who paused task i and why (the caller frees), or NULL when it is not paused. A key of a wrong type is
- * in the text of its own task, which is held by it. */
+/* Looks up the pauses of n tasks in one round trip. While paused, an R that is missing or below 30 s is set to 60 s, or
+ * to what is left of the pause. ret_texts[i]: who paused task i and why (the caller frees), or NULL when it is not
+ * paused. A key of a wrong type is in the text of its own task, which is held by it. */
 int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *tasks, size_t n, CancelToken *token,
                      char **ret_texts, Error *reterr);
 

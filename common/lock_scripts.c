@@ -22,10 +22,12 @@
         "  local msec = math.max(1, math.floor(usec / 1000))\n"                                                        \
         "  redis.call('SET', R, VALUE, 'PX', int(msec))\n"                                                             \
         "  redis.call('HSET', RUN, 'r_expires', int(now + msec * 1000))\n"                                             \
-        "end\n"                                                                                                        \
+        "end\n" /* up to the end of the pause, where it has one: nobody is to wait beyond it */                        \
         "local function hold()\n"                                                                                      \
+        "  local left = redis.call('PTTL', PAUSED)\n"                                                                  \
+        "  local want = left >= 0 and math.min(left, 60000) or 60000\n"                                                \
         "  local ttl = redis.call('PTTL', R)\n"                                                                        \
-        "  if ttl == -2 or (ttl >= 0 and ttl < 30000) then set_r(60000000) end\n"                                      \
+        "  if left ~= -2 and (ttl == -2 or (ttl >= 0 and ttl < 30000 and ttl < want)) then set_r(want * 1000) end\n"   \
         "end\n"                                                                                                        \
         "local function settle_r(left)\n"                                                                              \
         "  if own_r() then\n"                                                                                          \

@@ -520,8 +520,25 @@ Test(lock, a_run_that_ends_while_paused_leaves_an_r) {
 Test(lock, pause_until_is_the_keys_ttl) {
         pause_task(clock_realtime_usec() + 90 * USEC_PER_SEC);
         expect_ttl(PAUSED, 90000);
+        /* over already: nobody is held */
         pause_task(clock_realtime_usec() - USEC_PER_SEC);
         cr_assert_not(keep(NULL));
+        expect_ttl(R, 60000); /* of the first one */
+}
+
+Test(lock, a_pause_holds_r_no_longer_than_it_lasts) {
+        pause_task(clock_realtime_usec() + 20 * USEC_PER_SEC);
+        expect_ttl(R, 20000);
+        DO("DEL", R);
+        cr_assert(keep(NULL));
+        expect_ttl(R, 20000);
+        /* nor is one that lives longer shortened */
+        DO("PEXPIRE", R, "25000");
+        cr_assert(keep(NULL));
+        expect_ttl(R, 25000);
+        DO("DEL", R);
+        pause_task(clock_realtime_usec() - USEC_PER_SEC);
+        expect("0", TEXT("EXISTS", R));
 }
 
 Test(lock, resume_gives_r_what_is_left_of_the_interval) {
