@@ -465,3 +465,14 @@ ControlServer *control_server_free(ControlServer *s) {
         free(s);
         return NULL;
 }
+
+bool control_peer_in_group(const ControlPeer *peer, gid_t group) {
+        if (group == (gid_t) -1)
+                return false;
+        if (peer->gid == group)
+                return true;
+        for (size_t i = 0; i < peer->n_groups; i++)
+                if (peer->groups[i] == group)
+                        return true;
+        return false;
+}

@@ -46,6 +46,9 @@ typedef struct ControlPeer {
         size_t n_groups;
 } ControlPeer;
 
+/* Whether the peer has that group, as its own or as a supplementary one; (gid_t) -1: there is no such group. */
+bool control_peer_in_group(const ControlPeer *peer, gid_t group);
+
 /* Called in the loop for each request. Answer with control_reply() or control_reply_error(), now or later; until then
  * further requests of that connection wait; `message` stays valid as long, `peer` only during the call. `request` stays
  * valid until answered, even if the peer goes away. */

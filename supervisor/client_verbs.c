@@ -101,17 +101,44 @@ static const char *until(const json_t *usec, char *buffer, size_t size) {
         return then == 0 ? "-" : then <= now ? "now" : format_duration(then - now, buffer, size);
 }
 
+/* Who runs the task now, on whatever host; empty when nobody does. */
+static const char *holder_of(const json_t *fleet) {
+        const char *holder = text_of(fleet, "holder");
+
+        if (json_is_true(json_object_get(fleet, "running")))
+                return text_of(json_object_get(fleet, "run"), "host");
+        return strncmp(holder, "nobody;", 7) == 0 ? "" : holder;
+}
+
+static void print_pause(const json_t *paused) {
+        const json_t *end = json_object_get(paused, "until");
+        char left[64];
+
+        (void) printf("      paused by %s on %s: %s", text_of(paused, "who"), text_of(paused, "host"),
+                      text_of(paused, "reason"));
+        if (json_is_integer(end))
+                (void) printf(", for another %s", until(end, left, sizeof left));
+        (void) printf("\n");
+}
+
+#define TASK_ROW "  %-40s %-11s %-10s %-10s %-12s %-12s %s\n"
+
 static void print_task(const json_t *task) {
         const json_t *last = json_object_get(task, "last"), *fleet = json_object_get(task, "fleet");
+        const json_t *run = json_object_get(fleet, "run"), *paused = json_object_get(fleet, "paused");
         char duration[64] = "-", next[64], since[64];
+        const char *result;
 
         if (json_is_object(last))
                 (void) format_duration((uint64_t) json_integer_value(json_object_get(last, "duration_usec")), duration,
                                        sizeof duration);
-        (void) printf("  %-32s %-11s %-10s %-10s %-12s %-12s %s\n", text_of(task, "name"), text_of(task, "state"),
-                      json_is_object(last) ? text_of(last, "result") : "-", duration,
-                      ago(json_object_get(last, "started_usec"), since, sizeof since),
-                      until(json_object_get(task, "next_usec"), next, sizeof next), text_of(fleet, "host"));
+        /* what this worker has not run itself may have been run on another host */
+        result = json_is_object(last) ? text_of(last, "result") : text_of(run, "last_result");
+        (void) printf(TASK_ROW, text_of(task, "name"), text_of(task, "state"), str_empty(result) ? "-" : result,
+                      duration, ago(json_object_get(run, "last_success"), since, sizeof since),
+                      until(json_object_get(task, "next_usec"), next, sizeof next), holder_of(fleet));
+        if (json_is_object(paused))
+                print_pause(paused);
         if (!str_empty(text_of(json_object_get(task, "run"), "progress")))
                 (void) printf("      %s\n", text_of(json_object_get(task, "run"), "progress"));
         if (!str_empty(text_of(last, "error")))
@@ -168,8 +195,7 @@ static void print_worker(const json_t *w) {
         if (running && !str_empty(text_of(w, "error")))
                 (void) printf("  ! does not tell about its tasks: %s\n", text_of(w, "error"));
         if (json_array_size(tasks) > 0)
-                (void) printf("  %-32s %-11s %-10s %-10s %-12s %-12s %s\n", "TASK", "STATE", "LAST", "TOOK", "AGO",
-                              "NEXT IN", "HOLDER");
+                (void) printf(TASK_ROW, "TASK", "STATE", "LAST", "TOOK", "SUCCESS AGO", "NEXT IN", "RUN BY");
         json_array_foreach ((json_t *) tasks, i, task)
                 print_task(task);
 }

@@ -31,24 +31,15 @@ static const ControlVerb verbs[] = {
         { "trigger", VERB_CHANGE, forward_request },
 };
 
-static bool peer_in_group(const ControlPeer *peer, gid_t group) {
-        if (group == (gid_t) -1)
-                return false;
-        if (peer->gid == group)
-                return true;
-        for (size_t i = 0; i < peer->n_groups; i++)
-                if (peer->groups[i] == group)
-                        return true;
-        return false;
-}
-
 static bool peer_may(Supervisor *s, const ControlPeer *peer, VerbKind kind) {
-        if (peer->uid == 0 || peer_in_group(peer, s->admin_group))
-                return true;
         if (kind == VERB_READ)
-                return peer_in_group(peer, s->read_group) || peer->uid == geteuid();
-        /* Our own uid is not enough in the system service, where the workers have it; elsewhere they are told apart. */
-        return !s->system_service && peer->uid == geteuid() && !supervisor_find_pid(s, peer->pid);
+                return peer->uid == 0 || peer->uid == geteuid() || control_peer_in_group(peer, s->admin_group) ||
+                       control_peer_in_group(peer, s->read_group);
+        if (supervisor_find_pid(s, peer->pid))
+                return false; /* a worker, whoever it runs as */
+        /* Our own uid is not enough in the system service, where the workers and what they start have it. */
+        return peer->uid == 0 || control_peer_in_group(peer, s->admin_group) ||
+               (!s->system_service && peer->uid == geteuid());
 }
 
 static void on_request(ControlRequest *request, const json_t *message, const ControlPeer *peer, void *userdata) {

@@ -103,7 +103,7 @@ void forward_request(Supervisor *s, ControlRequest *request, const json_t *messa
                 json_t *own = tasks ? tasks_of_family(tasks, w->manifest) : NULL, *copy;
 
                 if (!concerns(w, message) || (tasks && !own) ||
-                    (!one_task && json_is_string(tasks) && !worker_process_enabled(w))) {
+                    (!one_task && !json_is_array(tasks) && !worker_process_enabled(w))) {
                         json_decref(own);
                         continue;
                 }

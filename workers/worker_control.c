@@ -1,5 +1,8 @@
 /* The verbs of a worker's control socket (worker_protocol.h, 7). */
 
+#include <grp.h>
+#include <sys/stat.h>
+
 #include "common/clock.h"
 #include "common/message_ids.h"
 #include "workers/worker_internal.h"
@@ -253,11 +256,33 @@ static void verb_log_level(Worker *w, ControlRequest *request, const json_t *mes
         control_reply(request, NULL);
 }
 
-static void on_request(ControlRequest *request, const json_t *message, const ControlPeer *peer _unused_,
-                       void *userdata) {
+static gid_t group_id(const char *name) {
+        const struct group *g = getgrnam(name);
+
+        return g ? g->gr_gid : (gid_t) -1;
+}
+
+/* As on the supervisor's socket. Under a supervisor changes are its own to ask for, and no other worker's. On its own a
+ * worker cannot tell the supervisor, which hands requests on, from others of the same user. */
+static bool peer_may(const Worker *w, const ControlPeer *peer, bool change) {
+        if (peer->uid == 0 || control_peer_in_group(peer, w->admin_group))
+                return true;
+        if (!change && (peer->uid == geteuid() || control_peer_in_group(peer, w->read_group)))
+                return true;
+        if (w->start->supervised)
+                return peer->pid == getppid();
+        return peer->uid == geteuid() || peer->uid == w->runtime_uid;
+}
+
+static void on_request(ControlRequest *request, const json_t *message, const ControlPeer *peer, void *userdata) {
         const char *verb = json_string_value(json_object_get(message, "verb"));
         Worker *w = userdata;
 
+        if (!peer_may(w, peer, !str_eq(verb, "status"))) {
+                control_reply_error(request, EXIT_CODE_FAILED, "ask the supervisor, or be root or in roundtable-admin",
+                                    "%s is not allowed to uid %u", verb ?: "that", peer->uid);
+                return;
+        }
         if (str_eq(verb, "status"))
                 verb_status(w, request);
         else if (str_eq(verb, "trigger"))
@@ -278,10 +303,16 @@ static void on_request(ControlRequest *request, const json_t *message, const Con
 
 int worker_control_open(Worker *w, Error *reterr) {
         _cleanup_free_ char *path = str_printf("%s/worker-%s.sock", w->start->runtime_dir, w->family);
+        struct stat st;
 
         if (!path)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
-        return control_server_new(w->event, path, 0600, on_request, w, &w->control, reterr);
+        /* once: a name service may block */
+        w->read_group = group_id("roundtable");
+        w->admin_group = group_id("roundtable-admin");
+        w->runtime_uid = stat(w->start->runtime_dir, &st) < 0 ? geteuid() : st.st_uid;
+        /* for the group: a supervisor of another user asks a worker under its own unit */
+        return control_server_new(w->event, path, 0660, on_request, w, &w->control, reterr);
 }
 
 void worker_control_close(Worker *w) {

@@ -59,7 +59,9 @@ struct Worker {
         Executor *executor;
         ServerStates *servers;
         ControlServer *control;
-        ControlWait *waits; /* requests that wait for the coordinator */
+        gid_t read_group, admin_group; /* (gid_t) -1: there is no such group */
+        uid_t runtime_uid;             /* whose runtime directory it is: the supervisor's */
+        ControlWait *waits;            /* requests that wait for the coordinator */
         Metrics *metrics;
         PgPool *postgres;
         TaskServices services;

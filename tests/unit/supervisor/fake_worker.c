@@ -1,7 +1,8 @@
 /* A worker that does no work, for the tests of the supervisor: speaks workers/worker_protocol.h and misbehaves as the
  * file $ROUNDTABLE_TEST_FAKE says, one word: ok, no-hello, no-ready, crash-start, segv, hang, exit75, exit78, slow-stop
- * (takes three seconds to end). The file is read at each start, so a test changes it between two. What was handed over
- * is left in $ROUNDTABLE_TEST_FAKE.handover. */
+ * (takes three seconds to end), ask (asks the supervisor for its status and for a reload, and leaves the answers in
+ * $ROUNDTABLE_TEST_FAKE.answers). The file is read at each start, so a test changes it between two. What was handed
+ * over is left in $ROUNDTABLE_TEST_FAKE.handover. */
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -63,6 +65,44 @@ static json_t *take_handover(void) {
         return json_loadfd(fd, 0, NULL);
 }
 
+/* One request over the control socket beside $NOTIFY_SOCKET; the answer is appended to `out`. */
+static void ask(const char *verb, FILE *out) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        const char *notify = getenv("NOTIFY_SOCKET");
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        char text[65536];
+        ssize_t n;
+
+        if (!notify || fd < 0)
+                _exit(9);
+        (void) snprintf(address.sun_path, sizeof address.sun_path, "%.*s/control",
+                        (int) (strrchr(notify, '/') - notify), notify);
+        (void) snprintf(text, sizeof text, "{\"protocol\":1,\"verb\":\"%s\"}\n", verb);
+        if (connect(fd, (struct sockaddr *) &address, sizeof address) < 0 || write(fd, text, strlen(text)) < 0)
+                _exit(10);
+        while ((n = read(fd, text, sizeof text)) > 0) {
+                (void) fwrite(text, 1, (size_t) n, out);
+                if (text[n - 1] == '\n')
+                        break;
+        }
+        (void) close(fd);
+}
+
+static void ask_all(const char *path) {
+        char name[256], fresh[256];
+        FILE *f;
+
+        (void) snprintf(name, sizeof name, "%s.answers", path);
+        (void) snprintf(fresh, sizeof fresh, "%s.new", path);
+        f = fopen(fresh, "we");
+        if (!f)
+                _exit(11);
+        ask("status", f);
+        ask("reload", f);
+        if (fclose(f) != 0 || rename(fresh, name) < 0)
+                _exit(12);
+}
+
 static void read_word(const char *path, char word[static 32]) {
         FILE *f = fopen(path, "re");
 
@@ -99,6 +139,8 @@ int main(int argc, char **argv) {
                 (void) usleep(10000);
         if (sd_notify(0, "READY=1\nSTATUS=fake\nX_ROUNDTABLE_HEALTH=ok\nX_ROUNDTABLE_RUNNING=one,two") < 0)
                 return 7;
+        if (strcmp(word, "ask") == 0)
+                ask_all(path);
         if (strcmp(word, "segv") == 0) {
                 (void) signal(SIGSEGV, SIG_DFL);
                 (void) raise(SIGSEGV);
