@@ -12,6 +12,8 @@
 #define BATCH_MAX 1000000
 /* Copies of messages that wait for brokers. What finds no room waits in kafka_send(). */
 #define QUEUE_KBYTES 65536
+/* How long a topic that the brokers do not know may still be on its way between them. */
+#define UNKNOWN_TOPIC_MSEC 5000
 
 typedef struct Row {
         const char *name;
@@ -47,6 +49,7 @@ static int apply_producer(rd_kafka_conf_t *conf, const Settings *settings, int64
         int64_t attempt = request / 3 > 1000 ? request / 3 : 1000;
         const char *brokers = settings_string(settings, "kafka.brokers");
         char timeout[32], attempt_text[32], connect[32], batch_text[32], message[32], queue_text[32];
+        char unknown[32];
         const Row rows[] = {
                 { "bootstrap.servers", brokers },
                 { "client.id", settings_string(settings, "service_name") },
@@ -65,7 +68,8 @@ static int apply_producer(rd_kafka_conf_t *conf, const Settings *settings, int64
                 { "reconnect.backoff.ms", "100" },
                 { "reconnect.backoff.max.ms", "1000" },
                 /* a topic that is not there is told after this time, not after the message's whole life */
-                { "topic.metadata.propagation.max.ms", "5000" },
+                { "topic.metadata.propagation.max.ms",
+                  fill(unknown, sizeof(unknown), attempt < UNKNOWN_TOPIC_MSEC ? attempt : UNKNOWN_TOPIC_MSEC) },
                 { "batch.size", fill(batch_text, sizeof(batch_text), batch < BATCH_MAX ? batch : BATCH_MAX) },
                 { "message.max.bytes", fill(message, sizeof(message), message_max) },
                 { "queue.buffering.max.kbytes",

@@ -11,13 +11,15 @@ import base64
 import fcntl
 import hashlib
 import os
+import random
 import shutil
+import socket
 import subprocess
 import sys
 import time
 import uuid
 
-from servers import Server, ServerError, free_port, wait_until
+from servers import Server, ServerError, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'fault'))
@@ -91,6 +93,24 @@ def check_jars(directory, wanted):
             found = hashlib.file_digest(f, 'sha256').hexdigest()
         if found != checksum:
             raise ServerError(f'{directory}/{name}: checksum {found}, not {checksum} as in jars.txt')
+
+
+def unused_ports(n):
+    """Different ports below those that the kernel gives to clients: they stay free over a restart, most likely."""
+    with open('/proc/sys/net/ipv4/ip_local_port_range') as f:
+        end = int(f.read().split()[0])
+    found = []
+    for port in random.sample(range(end - 12000, end), 12000):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == n:
+            return found
+    raise ServerError('no unused ports')
 
 
 class Certificates:
@@ -233,7 +253,7 @@ class KafkaBroker(Server):
         for _ in range(5):
             fresh = not os.path.exists(os.path.join(self.data, 'meta.properties'))
             if fresh:
-                self.ports = {name: free_port() for name in LISTENERS}
+                self.ports = dict(zip(LISTENERS, unused_ports(len(LISTENERS))))
             self.proxy.target = ('127.0.0.1', self.ports['proxied'])
             properties = self._properties()
             if fresh:

@@ -92,14 +92,15 @@ def test_more_messages_than_librdkafka_queues(broker, probe, topic):
     assert [int(m.value()) for m in broker.records(topic)] == list(range(n))
 
 
-def test_a_missing_topic_is_named_and_works_once_it_is_there(broker, probe):
-    reply = probe.send('nowhere', 'x')
-    assert reply['kind'] == NEVER and reply['delivered'] == [False]
-    assert 'topic nowhere: message 1 of 1' in reply['text'] and broker.bootstrap in reply['text']
-    assert 'create the topic' in reply['hint']
-    assert '-' not in reply['states']  # says nothing against the brokers
-    broker.create_topic('nowhere')
-    wait_until(lambda: probe.send('nowhere', 'y')['r'] == 0, 'the new topic to be found')
+def test_a_missing_topic_is_named_and_works_once_it_is_there(build, broker):
+    with Probe(build, broker.bootstrap, request_timeout_ms=3000) as probe:
+        reply = probe.send('nowhere', 'x')
+        assert reply['kind'] == NEVER and reply['delivered'] == [False]
+        assert 'topic nowhere: message 1 of 1' in reply['text'] and broker.bootstrap in reply['text']
+        assert 'create the topic' in reply['hint']
+        assert '-' not in reply['states']  # says nothing against the brokers
+        broker.create_topic('nowhere')
+        wait_until(lambda: probe.send('nowhere', 'y')['r'] == 0, 'the new topic to be found')
     assert [m.value() for m in broker.records('nowhere')] == [b'y']
 
 
