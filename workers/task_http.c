@@ -26,7 +26,7 @@ static int get_client(TaskContext *ctx, HttpClient **ret, Error *reterr) {
 }
 
 int task_http(TaskContext *ctx, const HttpRequest *request, bool billed, HttpResponse *ret, Error *reterr) {
-        HttpClient *client;
+        HttpClient *client = NULL;
         int r;
 
         r = check_dry_run(ctx, request, billed, reterr);
@@ -37,7 +37,7 @@ int task_http(TaskContext *ctx, const HttpRequest *request, bool billed, HttpRes
 
 int task_http_all(TaskContext *ctx, size_t n, const HttpRequest *requests, bool billed, HttpOutcome *outcomes,
                   Error *reterr) {
-        HttpClient *client;
+        HttpClient *client = NULL;
         int r = 0;
 
         for (size_t i = 0; i < n; i++)

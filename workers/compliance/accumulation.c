@@ -46,10 +46,10 @@ static int64_t int_of(const PGresult *result, int column) {
 /* As the original: of the instant at which the window is read, in seconds. */
 static void report_lag(TaskContext *ctx, const Accumulation *a, const Window *w) {
         _cleanup_free_ char *name = str_printf("persistent_cache_%s_lag_seconds", a->key);
-        double lag = (double) ((int64_t) (clock_realtime_usec() / USEC_PER_MSEC) - w->start_usec / 1000) / 1000;
+        int64_t now_msec = (int64_t) (clock_realtime_usec() / USEC_PER_MSEC), start_msec = w->start_usec / 1000;
 
         if (name)
-                task_gauge(ctx, name, lag, &(MetricTag){ "cache", a->key }, 1);
+                task_gauge(ctx, name, (double) (now_msec - start_msec) / 1000, &(MetricTag){ "cache", a->key }, 1);
 }
 
 static int read_window(TaskContext *ctx, const Accumulation *a, Window *ret, Error *reterr) {

@@ -55,7 +55,7 @@ static int run_script(TaskContext *ctx, const RedisScript *script, size_t n_args
 /* *ret_wait: microseconds until it is worth while to ask again; 0: the turn is ours. */
 static int ask(TaskContext *ctx, size_t n, uint64_t *ret_wait, bool *ret_hold, Error *reterr) {
         const Settings *settings = task_settings(ctx);
-        uint64_t window = settings_duration_usec(settings, "compliance.screening.batch_delay");
+        unsigned long long window = settings_duration_usec(settings, "compliance.screening.batch_delay");
         _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
         char n_text[24], limit[24], window_text[24];
         const char *args[] = { n_text, limit, window_text };
@@ -66,7 +66,7 @@ static int ask(TaskContext *ctx, size_t n, uint64_t *ret_wait, bool *ret_hold, E
         (void) snprintf(n_text, sizeof(n_text), "%zu", n);
         (void) snprintf(limit, sizeof(limit), "%lld",
                         (long long) settings_int(settings, "compliance.screening.batch_size"));
-        (void) snprintf(window_text, sizeof(window_text), "%llu", (unsigned long long) (window + window / 20));
+        (void) snprintf(window_text, sizeof(window_text), "%llu", window + window / 20);
         if (redis_pipeline_new(&p) < 0)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for %s", take_script.name);
         r = run_script(ctx, &take_script, ELEMENTSOF(args), args, p, &done, reterr);
