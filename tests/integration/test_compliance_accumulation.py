@@ -322,6 +322,23 @@ def test_a_checkpoint_that_an_original_moves_meanwhile_rolls_us_back(world):
     assert (volumes(world), world.cache(KEYS[VOLUME])) == (VOLUME_AFTER, END)
 
 
+@both
+def test_one_connection_is_enough(world, task):
+    example, read, after = EXAMPLES[task]
+    example(world)
+    world.run(task, now=NOW, environment={'PG_POOL_MAX': '1', 'PG_ACQUIRE_CONNECTION_TIMEOUT_MS': '1000'})
+    assert read(world) == after
+
+
+def test_a_fill_that_arrives_late_is_not_counted(world):
+    volume_example(world)
+    world.run(VOLUME, now=NOW)
+    world.fill('dydx1ccc/0', at('30'), '1', '1')
+    world.block(at('50'))
+    world.run(VOLUME, now=NOW)
+    assert volumes(world) == {'dydx1aaa': '1795.00', 'dydx1ccc': '7'}
+
+
 def test_fills_of_all_kinds_count_for_the_volume(world):
     set_cache(world, VOLUME, START)
     world.block(at('45'))

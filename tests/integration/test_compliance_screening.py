@@ -317,6 +317,22 @@ def test_a_bad_answer_writes_nothing_and_the_batch_goes_on(w, service, kind):
     assert known(w)['bad'] == (True, '25.00', NOW) and statuses(w)['bad'][0] == 'CLOSE_ONLY'
 
 
+def test_the_log_names_the_failed_of_their_batch(w, service):
+    for address in ('a', 'bad', 'c', 'd', 'e'):
+        w.subaccount(address, updated='now')
+    service.answers = {'bad': {'status': 403}, 'c': NOT_FOUND}
+    settle(w, service, screening={'batch_size': 2})
+    worker = w.deployment.worker('compliance')
+    worker.wait_for(lambda: [r for r in worker.records(taskName=TASK) if 'roundTrips' in r], 'the run')
+    (failed,) = worker.records(message='Failed to retrieve compliance data for the addresses')
+    assert failed['addresses'] == ['bad'] and failed['errors'] == ['answered with status 403']
+    assert failed['at'] == 'updated-compliance-data#getComplianceData' and failed['level'] == 'error'
+    (unknown,) = worker.records(message='Failed to retrieve compliance data for the addresses due to elliptic 404')
+    assert unknown['addresses'] == ['c']
+    (record,) = [r for r in worker.records(taskName=TASK) if 'roundTrips' in r]
+    assert (record['screened'], record['not_screened'], record['itemsFailed'], record['result']) == (4, 1, 1, 'ok')
+
+
 @pytest.mark.parametrize('kind', ['silent', 'endless', 'close', 'broken'])
 def test_a_service_that_is_ill_for_all_fails_the_run(w, service, kind):
     addresses = [f'a{i:02d}' for i in range(20)]
