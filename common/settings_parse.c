@@ -153,10 +153,13 @@ static int check_url(const SettingSpec *spec, const char *text, SettingRefusal *
         for (const char *p = text; *p; p++)
                 if ((unsigned char) *p <= 0x20 || *p == 0x7f)
                         return setting_refuse(refusal, hint, "is not a URL: it contains a space or control character");
+        /* what is accepted here is what redis_url_parse() accepts: a worker could not start */
         if (redis && scheme == 4 && strncmp(text, "unix", 4) == 0)
-                return sep[3] && strchr(sep + 3, '/') ? 0 : setting_refuse(refusal, hint, "names no socket");
-        if (redis ? !((scheme == 5 && strncmp(text, "redis", 5) == 0) ||
-                      (scheme == 6 && strncmp(text, "rediss", 6) == 0))
+                return sep[3] == '/' ? 0 : setting_refuse(refusal, hint, "names no socket");
+        if (redis && scheme == 6 && strncmp(text, "rediss", 6) == 0)
+                return setting_refuse(refusal, "put a local TLS proxy such as stunnel in front and name it by redis://",
+                                      "asks for TLS, which is not supported");
+        if (redis ? !(scheme == 5 && strncmp(text, "redis", 5) == 0)
                   : !((scheme == 4 && strncmp(text, "http", 4) == 0) ||
                       (scheme == 5 && strncmp(text, "https", 5) == 0)))
                 return setting_refuse(refusal, hint, "has an unknown scheme");

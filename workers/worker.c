@@ -285,5 +285,8 @@ int worker_run(const WorkerStart *start) {
         if (r < 0 && worker_bodies(&w) > 0)
                 _exit(EXIT_CODE_FAILED);
         worker_close(&w);
+        /* settings that are of the right form, and still nothing a server could be reached by */
+        if (error.kind == ERROR_NEVER && error.err == -EINVAL)
+                return EXIT_CODE_CONFIG;
         return r < 0 ? EXIT_CODE_FAILED : r;
 }

@@ -111,6 +111,8 @@ BAD = {
     'bad URL': ({'roundtable.conf': '\n\nredis = { url = "localhost:6379"; };\n'}, {}, '{conf}/roundtable.conf:3: redis.url: is not a URL',
                 'redis://'),
     'bad URL in a variable': ({}, {'REDIS_URL': 'http://h'}, 'environment: REDIS_URL: has an unknown scheme', 'redis://'),
+    'URL of a socket with a password': ({}, {'REDIS_URL': 'unix://:pw@/run/redis.sock'}, 'environment: REDIS_URL: names no socket', 'unix:///path'),
+    'URL that asks for TLS': ({}, {'REDIS_URL': 'rediss://h'}, 'environment: REDIS_URL: asks for TLS', 'stunnel'),
     'wrapped integer': ({'roundtable.conf': 'kafka = { max_batch_size = 9999999999; };\n'}, {},
                         '{conf}/roundtable.conf:1: the integer does not fit into 32 bits', 'append L'),
     'missing secret file': ({'roundtable.conf': 'database = { password_file = "/nonexistent/pw"; };\n'}, {},

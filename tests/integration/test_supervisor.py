@@ -4,11 +4,11 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
 import harness
+from servers import wait_until
 
 
 class Fake:
@@ -51,18 +51,8 @@ def fake(build):
     f.deployment.close()
 
 
-def eventually(condition, what, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    pytest.fail(f'not in {seconds} s: {what}')
-
-
 def ready(fake):
-    return eventually(lambda: (w := fake.worker()).get('state') == 'running' and w, 'worker ready')
+    return wait_until(lambda: (w := fake.worker()).get('state') == 'running' and w, 'worker ready')
 
 
 def test_stops_with_code_0_and_leaves_no_worker(fake):
@@ -79,7 +69,7 @@ def test_killed_worker_is_replaced_and_its_instance_handed_on(fake):
     first = ready(fake)['pid']
     instance = fake.handover()['instance']
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: fake.worker().get('pid') not in (0, first) and fake.worker()['state'] == 'running', 'replacement')
+    wait_until(lambda: fake.worker().get('pid') not in (0, first) and fake.worker()['state'] == 'running', 'replacement')
     assert fake.worker()['restarts'] == 1
     assert instance in fake.handover()['dead_instances']
     assert fake.worker()['quarantined'] == {} and not fake.worker()['serial']
@@ -100,7 +90,7 @@ def delays(supervisor):
 def test_ten_crashes_back_off_ever_longer_until_it_is_healthy_again(fake):
     fake.say('crash-start')
     s = fake.start(wait=False, BACKOFF_FIRST_USEC='1000', HEALTHY_USEC='1')
-    eventually(lambda: fake.worker().get('failed_starts', 0) >= 10, 'ten crashes')
+    wait_until(lambda: fake.worker().get('failed_starts', 0) >= 10, 'ten crashes')
     fake.say('ok')
     first = ready(fake)['pid']
     waits = delays(s)
@@ -110,7 +100,7 @@ def test_ten_crashes_back_off_ever_longer_until_it_is_healthy_again(fake):
     assert fake.worker()['failed_starts'] == 0
     # back to nothing: healthy for a moment, it is replaced at once
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: fake.worker().get('pid') not in (0, first) and fake.worker()['state'] == 'running', 'replacement')
+    wait_until(lambda: fake.worker().get('pid') not in (0, first) and fake.worker()['state'] == 'running', 'replacement')
     assert delays(s) == waits
 
 
@@ -124,7 +114,7 @@ def test_what_is_left_of_the_start_delay_is_handed_on(fake):
         pid = ready(fake)['pid']
         handed.append(fake.handover()['start_delay_usec'])
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: fake.worker().get('pid') not in (0, pid), 'replacement')
+        wait_until(lambda: fake.worker().get('pid') not in (0, pid), 'replacement')
     assert any(handed[0].values())
     for earlier, later in zip(handed, handed[1:]):
         assert all(later[name] <= earlier[name] for name in earlier), (earlier, later)
@@ -147,7 +137,7 @@ def test_stopped_worker_is_noticed_by_the_watchdog(fake):
     fake.start()
     first = ready(fake)['pid']
     os.kill(first, signal.SIGSTOP)
-    eventually(lambda: fake.worker().get('pid') not in (0, first) and fake.worker()['state'] == 'running', 'replacement')
+    wait_until(lambda: fake.worker().get('pid') not in (0, first) and fake.worker()['state'] == 'running', 'replacement')
     assert 'watchdog' in fake.worker()['last_exit']
 
 
@@ -155,7 +145,7 @@ def test_stopped_worker_is_noticed_by_the_watchdog(fake):
 def test_worker_that_never_gets_ready_is_killed_and_counted(fake, word):
     fake.say(word)
     fake.start(wait=False, READY_TIMEOUT_USEC='200000')
-    eventually(lambda: fake.worker().get('failed_starts', 0) >= 3, 'third failed start')
+    wait_until(lambda: fake.worker().get('failed_starts', 0) >= 3, 'third failed start')
     fake.say('ok')
     assert ready(fake)['failed_starts'] == 0
 
@@ -167,7 +157,7 @@ def test_exit_78_waits_for_a_reload(fake):
     fake.say('exit78')
     pid = fake.worker()['pid']
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: fake.worker()['state'] == 'refused its settings', 'refusal')
+    wait_until(lambda: fake.worker()['state'] == 'refused its settings', 'refusal')
     market = fake.worker('market')['pid']
     fake.say('ok')
     assert fake.verb('reload').returncode == 0
@@ -184,7 +174,7 @@ def test_all_refused_ends_the_service_with_78(fake):
 def test_exit_75_is_shown_and_looked_at_again(fake):
     fake.say('exit75')
     fake.start(wait=False, OWN_UNIT_USEC='300000')
-    eventually(lambda: fake.worker().get('state') == 'run by its own unit', 'own unit')
+    wait_until(lambda: fake.worker().get('state') == 'run by its own unit', 'own unit')
     fake.say('ok')
     ready(fake)
 
@@ -192,7 +182,7 @@ def test_exit_75_is_shown_and_looked_at_again(fake):
 def test_three_faults_make_it_serial_first(fake):
     fake.say('segv')
     fake.start(wait=False)
-    eventually(lambda: fake.worker().get('serial'), 'serial mode')
+    wait_until(lambda: fake.worker().get('serial'), 'serial mode')
     fake.say('ok')
     ready(fake)
     assert fake.handover()['serial'] is True
@@ -201,7 +191,7 @@ def test_three_faults_make_it_serial_first(fake):
 def test_reload_restarts_only_what_changed(fake):
     fake.families = ('testing', 'market')
     fake.start()
-    eventually(lambda: fake.worker().get('state') == fake.worker('market').get('state') == 'running', 'both ready')
+    wait_until(lambda: fake.worker().get('state') == fake.worker('market').get('state') == 'running', 'both ready')
     testing, market = fake.worker()['pid'], fake.worker('market')['pid']
     fake.deployment.settings('testing', watchdog='19 s')
     dry = fake.verb('reload', '--dry-run')
@@ -241,7 +231,7 @@ def test_workers_die_with_the_supervisor(fake):
     pid = ready(fake)['pid']
     s.process.kill()
     s.process.wait()
-    eventually(lambda: not os.path.exists(f'/proc/{pid}') or open(f'/proc/{pid}/stat').read().split()[2] == 'Z', 'death')
+    wait_until(lambda: not os.path.exists(f'/proc/{pid}') or open(f'/proc/{pid}/stat').read().split()[2] == 'Z', 'death')
 
 
 def test_usage_errors_exit_2(fake):

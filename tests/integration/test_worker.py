@@ -189,6 +189,14 @@ def test_bad_settings_exit_78(bench):
     assert 'no_such_setting' in w.log()
 
 
+def test_a_url_of_no_server_exits_78(bench):
+    """It has the form of a URL, so that only the client notices: a restart would not help."""
+    bench.deployment.settings(None, redis={'url': 'redis://h/no-number'})
+    w = bench.deployment.worker('testing', wait=False)
+    assert w.wait() == 78
+    assert 'the database is not a number' in w.log()
+
+
 def test_a_body_that_does_not_return_is_named_and_the_worker_ends(bench):
     bench.tasks(testing_hang={'interval': '10 s', 'max_run': '1 s'})
     bench.execute("INSERT INTO testing_control VALUES ('testing_hang', 'on')")
