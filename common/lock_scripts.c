@@ -18,6 +18,10 @@
         "  local ttl = redis.call('PTTL', R)\n"                                                                        \
         "  return ttl >= 0 and math.abs(now + ttl * 1000 - expires) <= 5000\n"                                         \
         "end\n"                                                                                                        \
+        "local function r_expiry()\n"                                                                                  \
+        "  local ttl = redis.call('PTTL', R)\n"                                                                        \
+        "  return ttl < 0 and ttl or now + ttl * 1000\n"                                                               \
+        "end\n"                                                                                                        \
         "local function set_r(usec)\n"                                                                                 \
         "  local msec = math.max(1, math.floor(usec / 1000))\n"                                                        \
         "  redis.call('SET', R, VALUE, 'PX', int(msec))\n"                                                             \
@@ -79,8 +83,12 @@ const RedisScript lock_script_take = {
         /* holder() comes last: only there Lua takes both of its values */
         "if not ignore_r and redis.call('EXISTS', R) == 1 then return {'r', redis.call('PTTL', R), holder()} end\n"
         "if redis.call('EXISTS', E) == 1 then return {'e', redis.call('PTTL', E), holder()} end\n"
+        "redis.call('HDEL', RUN, 'r_passed')\n"
         "if redis.call('EXISTS', R) == 0 or own_r() then set_r(tonumber(ARGV[3]) * 1000)\n"
-        "else redis.call('HDEL', RUN, 'r_expires') end\n"
+        "else\n"
+        "  redis.call('HDEL', RUN, 'r_expires')\n"
+        "  redis.call('HSET', RUN, 'r_passed', int(r_expiry()))\n"
+        "end\n"
         "redis.call('SET', E, VALUE .. ' ' .. ARGV[1], 'PX', ARGV[4])\n"
         "redis.call('HSET', RUN, 'uuid', ARGV[1], 'run_id', ARGV[2], 'host', ARGV[5], 'worker', ARGV[6],\n"
         "           'instance', ARGV[7], 'started', int(now))\n"
@@ -100,7 +108,10 @@ const RedisScript lock_script_renew = {
                 "local same = uuid == ARGV[1]\n"
                 "local free = redis.call('EXISTS', R) == 0\n"
                 "local ours = not free and same and own_r()\n"
-                "if not free and not ours and ARGV[8] == '0' then return 'lost' end\n"
+                /* a forced run goes on past the R that it found, not past a later one */
+                "local passed = same and tonumber(redis.call('HGET', RUN, 'r_passed') or '')\n"
+                "local known = passed and math.abs(r_expiry() - passed) <= 5000\n"
+                "if not free and not ours and not known and ARGV[8] == '0' then return 'lost' end\n"
                 "redis.call('SET', E, mine, 'PX', ARGV[4])\n"
                 "redis.call('HSET', RUN, 'uuid', ARGV[1], 'run_id', ARGV[2], 'host', ARGV[5], 'worker', ARGV[6],\n"
                 "           'instance', ARGV[7], 'started', ARGV[9])\n"

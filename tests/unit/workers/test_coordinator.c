@@ -419,6 +419,43 @@ Test(coordinator, a_foreign_lock_cancels_the_run) {
         (void) cancel_token_free(token);
 }
 
+/* The R that was there before is what a forced run goes past, at its start and at each renewal. */
+Test(coordinator, a_forced_run_goes_on_past_a_foreign_r) {
+        static const LockTask tasks[] = {
+                { .task = "one", .interval_usec = 300 * USEC_PER_MSEC, .extended_ttl_usec = 900 * USEC_PER_MSEC },
+        };
+        _cleanup_free_ char *r_key = NULL;
+        uint64_t end = clock_monotonic_usec() + 2 * USEC_PER_SEC;
+        _cleanup_fixture_ Fixture f;
+        CancelToken *token = NULL;
+        CoordinatorEvent e;
+        Coordinator *c;
+
+        fixture_init(&f);
+        cr_assert_eq(cancel_token_new(&token), 0);
+        r_key = text("%s.loops.one.%s", f.service, R_KEY);
+        freeReplyObject(RUN(f.redis, "SET", r_key, "TIMEOUT NOT EXPIRED", "PX", "60000"));
+        c = start(&f, "me", tasks, 1, NULL);
+        coordinator_take(c, 0, "run", LOCK_IGNORE_R, token);
+        expect_event(c, COORDINATOR_TAKEN);
+        /* twice as long as E would live without renewals, of which there are about twenty */
+        cr_assert_eq(cancel_token_poll(token, -1, 0, end - clock_monotonic_usec()), 0);
+        cr_assert(exists(&f, "one", E_KEY));
+        cr_assert(coordinator_may_commit(c, 0));
+        cr_assert_not(coordinator_next(c, &e) && e.type == COORDINATOR_CANCEL);
+        coordinator_end(c, 0, "ok");
+        expect_event(c, COORDINATOR_ENDED);
+        cr_assert(exists(&f, "one", R_KEY), "the other one's interval was cut short");
+        /* another R is an original that has begun meanwhile */
+        coordinator_take(c, 0, "run", LOCK_IGNORE_R, token);
+        expect_event(c, COORDINATOR_TAKEN);
+        freeReplyObject(RUN(f.redis, "SET", r_key, "TIMEOUT NOT EXPIRED", "PX", "50000"));
+        expect_event(c, COORDINATOR_CANCEL);
+        cr_assert_eq(cancel_token_reason(token), CANCEL_LOCK);
+        (void) coordinator_free(c, USEC_PER_SEC);
+        (void) cancel_token_free(token);
+}
+
 Test(coordinator, a_frozen_server_cancels_in_time) {
         static const LockTask tasks[] = {
                 { .task = "one", .interval_usec = 900 * USEC_PER_MSEC, .extended_ttl_usec = 30 * USEC_PER_SEC },
