@@ -7,7 +7,12 @@
  *   down, up              all brokers close their connections and refuse new ones; back
  *   error CODE COUNT      the next COUNT produce requests fail
  *   rtt MS                every answer takes that long
- * CODE is Kafka's number or librdkafka's name (NOT_LEADER_FOR_PARTITION). */
+ * CODE is Kafka's number or librdkafka's name (NOT_LEADER_FOR_PARTITION).
+ *
+ * It is a test double: about 5 MB a partition, of which the oldest go silently; nothing on disk; no log-in, TLS or
+ * rights; no de-duplication, so that an idempotent producer's retries may show twice; no topic administration by
+ * clients (topics that are written to unasked have 4 partitions); transactions are accepted and not honoured. What
+ * depends on these is tried with a real broker in tests/kafka. */
 
 #include <errno.h>
 #include <getopt.h>
@@ -332,7 +337,8 @@ static int block_signals(sd_event *event) {
 }
 
 static int usage(FILE *f, int status) {
-        (void) fputs("roundtable-kafka-mock [--port N] [--brokers N] [--control PATH] [--topic NAME:PARTITIONS ...]\n",
+        (void) fputs("roundtable-kafka-mock [--port N] [--brokers N] [--control PATH] [--topic NAME:PARTITIONS ...]\n"
+                     "A test double, no broker: it keeps about 5 MB a partition in memory and has no security.\n",
                      f);
         return status;
 }
