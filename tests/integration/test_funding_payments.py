@@ -347,24 +347,32 @@ def test_a_preview_changes_nothing(world):
     assert world.payments() == [] and world.cache(FUNDING_CHECKPOINT) is None
 
 
-def test_the_lock_in_the_database_keeps_another_run_waiting_and_it_sees_what_was_done(world):
-    """Also when the locks in Redis fail: no gap, no double, no error."""
-    funding_example(world)
+@contextlib.contextmanager
+def waiting_run(world, task):
+    """A run that waits for the task's lock in the database; yields (cursor of the lock's holder, run). The holder's
+    transaction is committed at the end."""
     with contextlib.closing(world.postgres.connect(world.database)) as other, other.cursor() as cursor:
         other.autocommit = False
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('roundtable/update-funding-payments', 0))")
-        run = subprocess.Popen([world.deployment.program_path('roundtable-worker'), '--run', TASK, '--no-lock', '--conf',
+        cursor.execute('SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))', (f'roundtable/{task}',))
+        run = subprocess.Popen([world.deployment.program_path('roundtable-worker'), '--run', task, '--no-lock', '--conf',
                                 world.deployment.conf], env=world.deployment.environment, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)
         wait_until(lambda: world.sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
                                      'AND database = (SELECT oid FROM pg_database WHERE datname = current_database())'),
                    'a run that waits for the lock')
-        cursor.execute('INSERT INTO persistent_cache VALUES (%s, %s)', (FUNDING_CHECKPOINT, '300'))
+        yield cursor, run
         other.commit()
-    out, _ = run.communicate(timeout=60)
-    assert run.returncode == 0, out
+    run.said, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, run.said
+
+
+def test_the_lock_in_the_database_keeps_another_run_waiting_and_it_sees_what_was_done(world):
+    """Also when the locks in Redis fail: no gap, no double, no error."""
+    funding_example(world)
+    with waiting_run(world, TASK) as (cursor, run):
+        cursor.execute('INSERT INTO persistent_cache VALUES (%s, %s)', (FUNDING_CHECKPOINT, '300'))
     assert world.payments() == [] and world.cache(FUNDING_CHECKPOINT) == '400'
-    assert 'heights 1' in out
+    assert 'heights 1' in run.said
 
 
 def test_killed_at_every_failpoint_and_on_two_hosts(world):

@@ -10,7 +10,7 @@ import pytest
 import pnl_reference as reference
 from campaign import Campaign
 from funding_world import FundingWorld
-from test_funding_payments import refused, round_trips, said
+from test_funding_payments import refused, round_trips, said, waiting_run
 
 PERIODS = ('DAILY', 'WEEKLY', 'MONTHLY')
 MIDNIGHT = 'T00:00:00.000Z'
@@ -345,6 +345,30 @@ def test_a_month_without_redis_is_built_in_one_run_of_many_slices(world):
     assert world.aggregations('MONTHLY')[0][5] == '3.000000000000000000'
     assert processed(world, 'MONTHLY') == '2024-02-04T00:00:00.000Z'
     assert 'intervals 62' in said(done)
+
+
+def test_the_lock_in_the_database_keeps_another_run_waiting_and_it_sees_what_was_done(world):
+    example(world)
+    with waiting_run(world, task('WEEKLY')) as (cursor, run):
+        # another host has done the first interval and not told Redis
+        cursor.execute('UPDATE trading_reward_aggregations SET amount = 1.5 + 0.000000000000000001, "endedAt" = %s, '
+                       '"endedAtHeight" = 11 WHERE id = %s', ('2024-03-11T00:00:00Z', ALICE_1))
+        cursor.execute('INSERT INTO persistent_cache VALUES (%s, %s)',
+                       ('aggregateTradingRewardsProcessed/WEEKLY', '2024-03-11T00:00:00.000Z'))
+    assert [(row[0], row[2], row[5]) for row in world.aggregations('WEEKLY')] == [
+        ('dydx1alice', 1, '1.500000000000000001'), ('dydx1carol', 1, '7.000000000000000000'),
+        ('dydx1alice', 12, '4.000000000000000000')]
+    assert 'intervals 1' in run.said and processed(world, 'WEEKLY') == '2024-03-11T00:05:00.000Z'
+
+
+def test_a_preview_of_a_recovery_changes_nothing(world):
+    example(world)
+    aggregate(world, 'WEEKLY')
+    world.redis.delete(key('WEEKLY'))
+    done = aggregate(world, 'WEEKLY', arguments=('--dry-run', '--no-lock', '--pages', '5'))
+    assert f'SET {key("WEEKLY")} 2024-03-11T00:00:00.000Z' in said(done)
+    assert f'SET {key("WEEKLY")} 2024-03-11T00:05:00.000Z' in said(done)
+    assert world.aggregations('WEEKLY') == EXAMPLE and processed(world, 'WEEKLY') is None
 
 
 def test_killed_at_every_failpoint_and_on_two_hosts(world):

@@ -5,7 +5,7 @@ import pytest
 
 from campaign import Campaign
 from funding_world import ALICE, PNL_CHECKPOINT, FundingWorld, funding_example, funding_example_goes_on, time_of
-from test_funding_payments import RandomData, refused, round_trips, said
+from test_funding_payments import RandomData, refused, round_trips, said, waiting_run
 
 TASK = 'update-pnl'
 FUNDING = 'update-funding-payments'
@@ -254,6 +254,15 @@ def test_a_preview_changes_nothing(world):
     done = world.run(TASK, arguments=('--dry-run', '--no-lock'))
     assert re.search(r'previewed in .*heights 1', said(done)) and '--pages N goes on' in said(done)
     assert world.pnl() == [] and world.cache(PNL_CHECKPOINT) is None
+
+
+def test_the_lock_in_the_database_keeps_another_run_waiting_and_it_sees_what_was_done(world):
+    funding_example(world)
+    world.run(FUNDING)
+    with waiting_run(world, TASK) as (cursor, run):
+        cursor.execute('INSERT INTO persistent_cache VALUES (%s, %s)', (PNL_CHECKPOINT, '100'))
+    assert [row[0] for row in world.pnl()] == [] and world.cache(PNL_CHECKPOINT) == '200'  # no transfer behind 100
+    assert 'heights 1' in run.said
 
 
 def test_killed_at_every_failpoint_and_on_two_hosts(world):
