@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """The tables of README's section on speed, as Markdown.
 
-    bench.py [--runs N] [--markets LIST] [--scales LIST] [--families LIST] [--tasks LIST] [--kills N]
+    bench.py [--runs N] [--markets LIST] [--scales LIST] [--preset NAME] [--families LIST] [--tasks LIST] [--kills N]
+
+The size of the main network is --preset mainnet --scales 1 --markets 250; --preset is that of roundtable-admin sample.
 
 Each task is measured beside its floor, the same SQL in psql and the same commands in redis-cli --pipe, on the same servers
 and the same data, in turn. How a family adds its tasks is said in rows.py. Figures are medians: of the worker's own
@@ -157,15 +159,15 @@ def growth(points):
     return sum((a - x) * (b - y) for a, b in zip(xs, ys)) / sum((a - x) ** 2 for a in xs)
 
 
-def bench_size(build, s, template, markets, scale, chosen, runs, results):
+def bench_size(build, s, template, markets, scale, chosen, runs, results, preset):
     database = s['postgres'].create_database(f'bench_{markets}_{scale}', template=template)
     s['redis'].client().flushall()
     with harness.Deployment(build, s['postgres'], database, s['redis'], s['kafka']) as d:
         # nothing but the tasks themselves
         d.settings(None, log={'level': 'info'})
-        say(f'sample of {markets} markets at scale {scale} ...')
-        checked(d.run('roundtable-admin', 'sample', '--conf', d.conf, '--markets', str(markets), '--scale', str(scale),
-                      '--levels', str(50 * scale), timeout=1800))
+        say(f'sample of {markets} markets at scale {scale} of {preset} ...')
+        checked(d.run('roundtable-admin', 'sample', '--conf', d.conf, '--preset', preset, '--markets', str(markets),
+                      '--scale', str(scale), '--levels', str(50 * scale), timeout=1800))
         bench = Bench(s['postgres'], database, s['redis'], s['kafka'], d, markets, scale)
         bench.sql('VACUUM ANALYZE')
         for family, rows in chosen:
@@ -252,6 +254,7 @@ def main():
     parser.add_argument('--kills', type=int, default=50)
     parser.add_argument('--markets', type=numbers, default=[50, 250, 1000])
     parser.add_argument('--scales', type=numbers, default=[1, 4, 16])
+    parser.add_argument('--preset', default='default')
     parser.add_argument('--families', type=names)
     parser.add_argument('--tasks', type=names)
     options = parser.parse_args()
@@ -270,7 +273,7 @@ def main():
         results = {}
         for scale in sorted(options.scales):
             for markets in options.markets:
-                bench_size(build, s, template, markets, scale, chosen, options.runs, results)
+                bench_size(build, s, template, markets, scale, chosen, options.runs, results, options.preset)
         version = postgres.execute('SHOW server_version')[0][0].split()[0]
         print(f'Medians of {options.runs} runs in turn with the floor; PostgreSQL {version} and Redis '
               f'{redis.client().info()["redis_version"]} on the same machine ({machine()}).\n')
