@@ -438,6 +438,22 @@ def test_backfill_is_killed_goes_on_and_tells_how_far_it_is(world):
         [(12 * heights, 12 * heights)]
 
 
+def test_status_tells_how_far_a_backfill_is(world):
+    heights, _ = backlog(world, heights=400, accounts=12)
+    world.settings(slice='1 ms', transaction_rows=1, tasks={'update-pnl': {'enabled': False}})
+    supervisor = world.deployment.supervisor(['--family', 'pnl'])
+
+    def told():
+        done = world.deployment.run('roundtable', 'status', '--conf', world.deployment.conf)
+        return re.search(rf'^ +update-funding-payments +running.*\n +(\d+) of {heights} heights, \d+ to go, [0-9.]+/s, '
+                         r'ends in .* at [0-9:]+ UTC$', done.stdout, re.M)
+    supervisor.wait_for(told, 'progress in `roundtable status`')
+    assert supervisor.stop() == 0
+    # what was done is kept, in whole heights
+    done = int(world.cache(FUNDING_CHECKPOINT)) // 10
+    assert world.sql('SELECT count(*) FROM funding_payments') == [(36 * done,)]
+
+
 def test_backfill_in_the_foreground_shows_a_bar(world):
     heights, rows = backlog(world, heights=40, accounts=2)
     master, slave = os.openpty()

@@ -83,8 +83,8 @@ static void tell_notices(TaskContext *ctx, const HeightPages *pages, const PGres
 static void log_page(TaskContext *ctx, const HeightPages *pages, LogLevel level, const Page *page, const Error *e,
                      const char *message) {
         const LogField fields[] = {
-                LOG_STRING("SNAPSHOT_HEIGHT", "positionSnapshotHeight", page->checkpoint),
-                LOG_STRING("HEIGHT", pages->height_field, page->last),
+                LOG_STRING("SNAPSHOT_HEIGHT", "positionSnapshotHeight", *page->checkpoint ? page->checkpoint : NULL),
+                LOG_STRING("HEIGHT", pages->height_field, *page->last ? page->last : NULL),
                 LOG_STRING("ERROR_TEXT", "error", e ? error_text(e) : NULL),
         };
 
