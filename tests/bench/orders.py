@@ -25,7 +25,7 @@ def fill_orders(bench):
     if bench.sql('SELECT count(*) FROM (SELECT FROM orders LIMIT %s) AS o', (ORDERS,))[0][0] >= ORDERS:
         return
     definitions = [row[0] for row in bench.sql('SELECT indexdef FROM pg_indexes WHERE indexname = ANY (%s)', (list(INDEXES),))]
-    bench.sql("SET session_replication_role = replica; SET maintenance_work_mem = '512MB'; TRUNCATE orders")
+    bench.sql("SET session_replication_role = replica; SET maintenance_work_mem = '512MB'; DELETE FROM orders")
     for name in INDEXES:
         bench.sql(f'DROP INDEX {name}')
     bench.sql('''INSERT INTO orders (id, "subaccountId", "clientId", "clobPairId", side, size, "totalFilled", price, type, status,
