@@ -49,7 +49,8 @@ static int expiry_begin(TaskContext *ctx, Expiry **ret, Error *reterr) {
         if (!x || expiry_set_new(height - delay, (size_t) settings_int(task_settings(ctx), "orders.page_size"),
                                  &x->set) < 0) {
                 free(x);
-                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
+                (void) error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
+                return -ENOMEM;
         }
         x->cutoff = height - delay;
         x->started_usec = clock_monotonic_usec();
