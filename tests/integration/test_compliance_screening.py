@@ -286,6 +286,11 @@ BAD = {
 }
 
 
+def patience(kind):
+    """A time-out that good answers keep on a busy machine; it is waited for only where nothing else ends the wait."""
+    return '2 s' if kind in ('slow', 'silent') else '30 s'
+
+
 @pytest.mark.parametrize('kind', list(BAD) + ['redirect'])
 def test_a_bad_answer_writes_nothing_and_the_batch_goes_on(w, service, kind):
     """One address of three, in a batch with one of the others and before the second; then the service is well again."""
@@ -294,7 +299,7 @@ def test_a_bad_answer_writes_nothing_and_the_batch_goes_on(w, service, kind):
                              'body': answer_of_score(5)})
         active(w, 'a', 'bad', 'c')
         service.answers = {'a': 1, 'bad': bad, 'c': 3}
-        settle(w, service, screening={'batch_size': 2}, timeout='300 ms', max_retries=1)
+        settle(w, service, screening={'batch_size': 2}, timeout=patience(kind), max_retries=1)
         done = w.run(TASK)
         assert known(w) == {'a': (False, '1.00', NOW), 'c': (False, '3.00', NOW)}
         assert statuses(w) == {}
@@ -312,6 +317,7 @@ def test_a_bad_answer_writes_nothing_and_the_batch_goes_on(w, service, kind):
     # curl itself repeats what a kept connection that was closed has swallowed
     assert service.asked().count('bad') in (attempts, attempts + (kind in ('close', 'reset')))
     service.answers['bad'] = 25
+    settle(w, service)
     w.redis.delete(HOLD)
     w.run(TASK)
     assert known(w)['bad'] == (True, '25.00', NOW) and statuses(w)['bad'][0] == 'CLOSE_ONLY'
@@ -338,12 +344,13 @@ def test_a_service_that_is_ill_for_all_fails_the_run(w, service, kind):
     addresses = [f'a{i:02d}' for i in range(20)]
     active(w, *addresses)
     service.answers = {a: BAD[kind] for a in addresses}
-    settle(w, service, timeout='200 ms', max_retries=0)
+    settle(w, service, timeout=patience(kind), max_retries=0)
     done = w.run(TASK, expect=1)
     assert 'none of 20 addresses was answered by ELLIPTIC' in done.stdout + done.stderr
     assert known(w) == {} and sorted(service.asked()) == addresses
     assert not w.redis.exists(FAILED)  # it was nobody's own fault
     service.answers = {}
+    settle(w, service)
     w.run(TASK)
     assert sorted(known(w)) == addresses
 
@@ -423,7 +430,7 @@ class Monitor:
 
 
 def test_the_limit_holds_for_two_hosts_together(w, service):
-    """Windows of 300 ms in place of a second; 45 addresses of each of two services of hosts are four windows at least."""
+    """Windows of 300 ms in place of a second; 60 addresses are four of them at least, and both hosts want them."""
     active(w, *(f'a{i:02d}' for i in range(60)))
     settle(w, service, screening={'batch_delay': '300 ms', 'batch_size': 15})
     monitor = Monitor(w.redis)
@@ -474,7 +481,7 @@ def test_neither_key_nor_secret_nor_signature_is_said(w, service):
     active(w, *(f'a{i}' for i in range(8)))
     service.answers = dict(zip((f'a{i}' for i in range(8)), BAD.values()))
     active(w, 'good')
-    settle(w, service, timeout='300 ms', max_retries=1)
+    settle(w, service, timeout=patience('slow'), max_retries=1)
     environment = {'LOG_LEVEL': 'debug'}
     said = [d.stdout + d.stderr for d in (w.run(TASK, environment=environment, arguments=a) for a in ([], ['--dry-run']))]
     with ScreeningService(KEY, 'YW5vdGhlcg==') as other:  # refuses all signatures
