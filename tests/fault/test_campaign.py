@@ -7,12 +7,8 @@ import pytest
 import harness
 import servers
 from campaign import Campaign, State, last_value_of_each_key
+from testing_family import TABLES
 
-TABLES = '''
-CREATE TABLE testing_runs (id bigserial PRIMARY KEY, run_id text, task text, host text, event text, xid text,
-                           at timestamptz NOT NULL DEFAULT clock_timestamp());
-CREATE TABLE testing_published (id bigserial PRIMARY KEY, run_id text);
-'''
 TOPIC = 'to-websockets-markets'
 VOLATILE = {'testing_runs': ['id', 'run_id', 'xid', 'at'], 'testing_published': ['id', 'run_id']}
 

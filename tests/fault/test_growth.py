@@ -6,6 +6,7 @@ import subprocess
 import harness
 import servers
 from servers import wait_until
+from testing_family import TABLES
 
 RUNS = int(os.environ.get('ROUNDTABLE_SOAK_RUNS', '1000'))  # of each task; ./dev soak: 10,000
 WARM = 200
@@ -14,13 +15,6 @@ WARM = 200
 # of four tasks is 128 KiB more.
 SETTLING = 192 * 1024
 BYTES_PER_RUN = 2
-
-TABLES = '''
-CREATE TABLE testing_runs (id bigserial PRIMARY KEY, run_id text, task text, host text, event text, xid text,
-                           at timestamptz NOT NULL DEFAULT clock_timestamp());
-CREATE TABLE testing_control (task text, mode text);
-CREATE TABLE testing_published (id bigserial PRIMARY KEY, run_id text);
-'''
 
 
 def anonymous_bytes(pid):

@@ -15,17 +15,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
 import tcp_proxy  # noqa: E402
 from servers import die_with_parent, short_directory, wait_until  # noqa: E402
+from testing_family import TABLES  # noqa: E402
 
 IMITATION = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'original_imitation.py')
 
 # ./dev soak gives another seed and more intervals
 SEED = int(os.environ.get('ROUNDTABLE_SOAK_SEED', '20240501'))
 INTERVALS = int(os.environ.get('ROUNDTABLE_SOAK_INTERVALS', '100'))
-
-TABLES = '''
-CREATE TABLE testing_runs (id bigserial PRIMARY KEY, run_id text, task text, host text, event text, xid text,
-                           at timestamptz NOT NULL DEFAULT clock_timestamp());
-'''
 
 
 class Fleet:

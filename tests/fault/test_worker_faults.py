@@ -15,12 +15,8 @@ import harness  # noqa: E402
 import netns  # noqa: E402
 import tcp_proxy  # noqa: E402
 from servers import KafkaMock, Postgres, Redis, free_port, wait_until  # noqa: E402
+from testing_family import TABLES  # noqa: E402
 
-TABLES = '''
-CREATE TABLE IF NOT EXISTS testing_runs (id bigserial PRIMARY KEY, run_id text, task text, host text, event text, xid text,
-                                         at timestamptz NOT NULL DEFAULT clock_timestamp());
-CREATE TABLE IF NOT EXISTS testing_control (task text, mode text);
-'''
 TASKS = {'postgres-primary': 'testing_rows', 'redis': None, 'kafka': 'testing_kafka'}
 PASSWORD = 'right'
 

@@ -10,16 +10,10 @@ import pytest
 
 import harness
 from servers import die_with_parent, wait_until
+from testing_family import TABLES
 
 R = 'roundtable.loops.{}.task_timeouts'
 E = 'roundtable.loops.{}.task_extended_timeouts'
-
-TABLES = '''
-CREATE TABLE testing_runs (id bigserial PRIMARY KEY, run_id text, task text, host text, event text, xid text,
-                           at timestamptz NOT NULL DEFAULT clock_timestamp());
-CREATE TABLE testing_control (task text, mode text);
-CREATE TABLE testing_published (id bigserial PRIMARY KEY, run_id text);
-'''
 
 
 @pytest.fixture

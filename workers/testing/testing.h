@@ -1,9 +1,6 @@
 #pragma once
 
-/* Tasks of the testing family. A test creates the tables they use (tests/fault/testing_family.py):
- *   testing_runs(run_id text, task text, host text, event text, at timestamptz DEFAULT clock_timestamp(), xid text)
- *   testing_control(task text, mode text)
- *   testing_published(id uuid DEFAULT gen_random_uuid(), run_id text) */
+/* Tasks of the testing family. The tables they use are those of tests/testing_family.py. */
 
 #include "workers/task.h"
 
