@@ -14,7 +14,7 @@ static char *digits_of(const Decimal *a, size_t *ret_length) {
         if (!s)
                 return NULL;
         if (!a->initialized)
-                strcpy(s, "0");
+                memcpy(s, "0", sizeof("0"));
         else
                 (void) mpz_get_str(s, 10, a->coefficient);
         start = *s == '-' ? s + 1 : s;
@@ -89,6 +89,6 @@ double decimal_to_double(const Decimal *a) {
                 return mpz_get_d(a->coefficient) /
                        __builtin_pow(10, a->scale); /* near, and GMP would have aborted first */
         (void) mpz_get_str(text, 10, a->coefficient);
-        (void) sprintf(text + strlen(text), "e-%u", a->scale);
+        (void) snprintf(text + strlen(text), size - strlen(text), "e-%u", a->scale);
         return strtod(text, NULL);
 }

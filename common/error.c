@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 
+#undef error_set /* a macro for the analyzer */
 int error_set(Error *e, ErrorKind kind, int err, const char *format, ...) {
         va_list ap;
 

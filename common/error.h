@@ -27,6 +27,9 @@ typedef struct Error {
 
 /* Replaces the contents. Returns err, so that `return error_set(e, ...)` reads well. `e` may be NULL. */
 int error_set(Error *e, ErrorKind kind, int err, const char *format, ...) _printf_(4, 5);
+#ifdef __clang_analyzer__ /* which sees one file at a time, and must know what is returned */
+#define error_set(e, kind, err, ...) ((void) error_set(e, kind, err, __VA_ARGS__), (err))
+#endif
 void error_set_hint(Error *e, const char *format, ...) _printf_(2, 3);
 /* Puts "prefix: " before the text. Returns e->err. `e` may be NULL. */
 int error_prefix(Error *e, const char *format, ...) _printf_(2, 3);

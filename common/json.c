@@ -104,7 +104,8 @@ static size_t shortest_digits(double value, char digits[static 18], int *ret_poi
         while (n > 1 && digits[n - 1] == '0')
                 n--;
         digits[n] = '\0';
-        *ret_point = atoi(e + 1) + 1;
+        (void) parse_int(e + 1, ret_point); /* printf's own "+07" */
+        ++*ret_point;
         return n;
 }
 

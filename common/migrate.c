@@ -202,7 +202,7 @@ static int newest_known(void) {
  */
 static int look_at_ours(Migration *m) {
         _cleanup_pg_result_ PGresult *result = NULL;
-        int r, expected;
+        int r, expected, version;
 
         if (!m->has_ours)
                 return 0;
@@ -211,12 +211,15 @@ static int look_at_ours(Migration *m) {
                 return r;
         if (PQntuples(result) == 0)
                 return 0;
-        expected = atoi(PQgetvalue(result, 0, 0)) == 1 ? 1 : 2;
+        /* the column is an integer; should it be another table of this name, 0 is no migration of ours */
+        (void) parse_int(PQgetvalue(result, 0, 0), &version);
+        expected = version == 1 ? 1 : 2;
         m->report.state = expected == 1 ? MIGRATE_OURS : MIGRATE_ORIGINAL;
         for (int i = 0; i < PQntuples(result); i++, expected++) {
-                int version = atoi(PQgetvalue(result, i, 0));
-                const SqlMigration *s = find_migration(version);
+                const SqlMigration *s;
 
+                (void) parse_int(PQgetvalue(result, i, 0), &version);
+                s = find_migration(version);
                 if (!s && version > newest_known())
                         return refuse(
                                 m, "upgrade roundtable on this host", -EBADMSG,

@@ -109,11 +109,12 @@ static bool worth_another_address(const Error *e) {
 static int open_any(const PgTarget *t, CancelToken *token, PGconn **ret, Error *reterr) {
         _cleanup_error_ Error error = ERROR_INIT;
         _cleanup_(freeaddrinfo_p) struct addrinfo *list = NULL;
-        int r;
+        int r, port;
 
         if (t->host[0] == '/')
                 return open_address(t, NULL, token, ret, reterr);
-        r = resolve_host(t->host, atoi(t->port), PG_CONNECT_TIMEOUT_USEC, token, &list, &error);
+        (void) parse_int(t->port, &port); /* was made from a number */
+        r = resolve_host(t->host, port, PG_CONNECT_TIMEOUT_USEC, token, &list, &error);
         if (r < 0) {
                 int ended = cancel_token_check(token);
 

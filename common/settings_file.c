@@ -237,7 +237,7 @@ int settings_file_load(Settings *s, const char *path, const FamilyManifest *fami
         FileLoad l = { s, path, family, p };
         _cleanup_free_ char *text = NULL, *dir = NULL;
         config_t config;
-        size_t length;
+        size_t length = 0;
         bool ok = true;
         char *slash;
         int r;

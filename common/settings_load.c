@@ -112,9 +112,9 @@ static int check_stray_files(const char *dir, const FamilyManifest *const *manif
                 if (!dot || dot == entry->d_name || !str_eq(dot, ".conf"))
                         continue;
                 length = (size_t) (dot - entry->d_name);
-                while (*f && (strlen((*f)->name) != length || memcmp((*f)->name, entry->d_name, length) != 0))
+                while (f && *f && (strlen((*f)->name) != length || memcmp((*f)->name, entry->d_name, length) != 0))
                         f++;
-                if (*f)
+                if (f && *f)
                         continue;
                 file = str_printf("%s/%s", path, entry->d_name);
                 r = file ? settings_problem(p, false, file, 0, NULL, "rename or remove the file",

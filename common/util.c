@@ -1,5 +1,6 @@
 /* Strings and growing buffers. A buffer is NUL-terminated at all times, so its data can be printed. */
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "common/util.h"
@@ -114,4 +115,19 @@ char *buffer_take(Buffer *b) {
         s = b->data;
         *b = (Buffer){ 0 };
         return s;
+}
+
+int parse_int(const char *text, int *ret) {
+        char *end = NULL;
+        long n;
+
+        *ret = 0;
+        if (!text || !*text || strspn(text, "+-0123456789") != strlen(text))
+                return -EINVAL;
+        errno = 0;
+        n = strtol(text, &end, 10);
+        if (errno != 0 || *end || n < INT_MIN || n > INT_MAX)
+                return -EINVAL;
+        *ret = (int) n;
+        return 0;
 }

@@ -67,6 +67,8 @@ static inline bool str_eq(const char *a, const char *b) {
         return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* A decimal integer of 32 bits and nothing else. 0, or -EINVAL and *ret is 0. */
+int parse_int(const char *text, int *ret);
 static inline bool str_empty(const char *s) {
         return !s || !*s;
 }

@@ -327,8 +327,8 @@ int worker_start_from_files(const WorkerOptions *options, WorkerStart *ret) {
         if (r < 0)
                 return r == -EBADMSG ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED;
         if (gethostname(host, sizeof host - 1) < 0)
-                (void) strcpy(host, "localhost");
-        s.host = strdup(host);
+                *host = '\0';
+        s.host = strdup(*host ? host : "localhost");
         s.instance = strdup(random_uuid(instance));
         s.runtime_dir = strdup(settings_string(s.settings, "supervisor.runtime_dir"));
         s.dead_instances = calloc(1, sizeof *s.dead_instances);

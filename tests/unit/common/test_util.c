@@ -1,6 +1,7 @@
 /* Strings and buffers. */
 
 #include <criterion/criterion.h>
+#include <limits.h>
 
 #include "common/error.h"
 #include "common/util.h"
@@ -32,4 +33,23 @@ Test(error, keeps_the_last_text_and_prefixes_it) {
         error_prefix(&e, "redis %s", "localhost");
         cr_assert_str_eq(error_text(&e), "redis localhost: second 2");
         cr_assert_eq(e.kind, ERROR_NEVER);
+}
+
+Test(util, integers_are_whole_texts) {
+        static const struct {
+                const char *text;
+                int r, value;
+        } cases[] = { { "0", 0, 0 },        { "-7", 0, -7 },
+                      { "+07", 0, 7 },      { "2147483647", 0, INT_MAX },
+                      { "", -EINVAL, 0 },   { "2147483648", -EINVAL, 0 },
+                      { "1x", -EINVAL, 0 }, { " 1", -EINVAL, 0 },
+                      { NULL, -EINVAL, 0 }, { "-", -EINVAL, 0 },
+                      { "0x1", -EINVAL, 0 } };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                int value = 99;
+
+                cr_assert_eq(parse_int(cases[i].text, &value), cases[i].r, "%s", cases[i].text);
+                cr_assert_eq(value, cases[i].value, "%s", cases[i].text);
+        }
 }
