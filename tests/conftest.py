@@ -1,7 +1,9 @@
 """Fixtures every Python test can use: one PostgreSQL and one Redis per session, a fresh database per test."""
 import itertools
 import os
+import re
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -62,6 +64,24 @@ def redis(redis_server):
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture(scope='session')
+def release(tmp_path_factory):
+    """A copy of the sources in a directory that only its owner may enter, as a clone below /root is, built there with
+    README's first command to install."""
+    parent = tmp_path_factory.mktemp('clone')
+    parent.chmod(0o700)
+    copy = parent / 'roundtable'
+    copy.mkdir()
+    subprocess.run(f'git -C {ROOT} ls-files -z | tar -C {ROOT} --null -T - -c | tar -x -C {copy}', shell=True, check=True)
+    with open(os.path.join(ROOT, 'README.md'), encoding='utf-8') as f:
+        command = re.search(r'^(meson setup build) (--.*)$', f.read(), re.M)
+    # where ./dev run looks for its build: one is enough for both
+    for line in (f'meson setup build/run {command.group(2)}', 'ninja -C build/run'):
+        done = subprocess.run(line, shell=True, cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return copy
 
 
 @pytest.fixture(autouse=True)

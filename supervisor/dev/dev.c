@@ -44,7 +44,7 @@ static int parse_options(Dev *d, int argc, char **argv) {
         char absolute[PATH_MAX];
         int c;
 
-        (void) snprintf(d->state, sizeof(d->state), "/var/tmp/roundtable-dev-%d", (int) getuid());
+        (void) snprintf(d->state, sizeof(d->state), "/var/tmp/roundtable-dev-%d", (int) dev_uid());
         optind = 1;
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
                 switch (c) {

@@ -54,7 +54,9 @@ int dev_start_servers(Dev *d, Error *reterr);
 /* dev_conf.c */
 int dev_write_conf(const Dev *d, Error *reterr);
 int dev_write_file(const char *directory, const char *name, const char *text, Error *reterr);
-/* dev_user.c. As root: installs the programs and executes them as another user; does not return then. */
+/* dev_user.c. Whom everything runs as: as root not ourselves, but $SUDO_UID or else user postgres. */
+uid_t dev_uid(void);
+/* As root: installs the programs and executes them as another user; does not return then. */
 int dev_leave_root(const char *state, int argc, char **argv, Error *reterr);
 int dev_make_directory(const char *path, mode_t mode, Error *reterr);
 /* dev_watch.c */

@@ -35,6 +35,12 @@ static const struct passwd *target_user(void) {
         return entry ? entry : getpwnam("postgres");
 }
 
+uid_t dev_uid(void) {
+        const struct passwd *user = geteuid() == 0 ? target_user() : NULL;
+
+        return user ? user->pw_uid : geteuid();
+}
+
 static int copy_program(int from, const char *directory, const char *name, Error *reterr) {
         _cleanup_free_ char *path = str_printf("%s/%s", directory, name),
                             *fresh = str_printf("%s/.%s.new", directory, name);

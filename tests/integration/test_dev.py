@@ -35,14 +35,14 @@ def processes_of(state):
 
 
 class Dev:
-    def __init__(self, build, state, *arguments):
+    def __init__(self, command, state, *arguments, cwd=None, **environment):
         self.state = state
         self.log_path = state + '.log'
         with open(self.log_path, 'wb') as log:
             self.process = subprocess.Popen(
-                [os.path.join(build, 'supervisor', 'roundtable'), 'dev', '--state', state, *arguments],
+                [*command, '--state', state, *arguments], cwd=cwd,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent, start_new_session=True,
-                env={k: v for k, v in os.environ.items() if k != 'SUDO_UID'})
+                env=dict({k: v for k, v in os.environ.items() if k != 'SUDO_UID'}, **environment))
 
     def log(self):
         with open(self.log_path, errors='replace') as f:
@@ -66,8 +66,8 @@ def dev(build):
     os.chmod(parent, 0o777)
     started = []
 
-    def start(*arguments):
-        started.append(Dev(build, f'{parent}/s', *arguments))
+    def start(*arguments, command=(os.path.join(build, 'supervisor', 'roundtable'), 'dev'), **options):
+        started.append(Dev(command, f'{parent}/s', *arguments, **options))
         return started[-1]
     yield start
     for d in started:
@@ -135,3 +135,35 @@ def test_killed_dev_leaves_no_process_and_starts_again(dev):
     again = dev('--scale', 'small')
     again.wait_for(r'^  kcat ')
     assert again.interrupt() == 0, again.log()
+
+
+def test_dev_run_from_a_clone_nobody_else_may_enter(dev, release):
+    """README's first command, in a clone such as one below /root: as root the programs run from a copy of their own."""
+    d = dev('--scale', 'small', command=('./dev', 'run'), cwd=release)
+    assert '"trading":{"' in contents(first_message(d))
+    if os.geteuid() == 0:
+        d.wait_for(rf'^dev: running as user postgres from {d.state}/bin$')
+        uid = pwd.getpwnam('postgres').pw_uid
+        running = processes_of(d.state)
+        assert any('roundtable-worker' in line for line in running.values())
+        assert {os.stat(f'/proc/{pid}').st_uid for pid, line in running.items() if 'worker' in line or 'postgres' in line} <= {uid, 0}
+        assert os.stat(d.state).st_uid == uid
+        # nothing runs from the clone, which postgres cannot enter
+        assert not [line for line in running.values() if str(release) in line and ' run ' not in line]
+    assert d.interrupt() == 0, d.log()
+    assert wait_until(lambda: not processes_of(d.state), 'all processes to end', 30), processes_of(d.state)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='requires root: changes of user')
+def test_as_root_of_sudo_it_is_the_user_who_asked(dev):
+    user = pwd.getpwnam('daemon')
+    d = dev('--scale', 'small', '--no-sample', SUDO_UID=str(user.pw_uid))
+    d.wait_for(rf'^dev: running as user daemon from {d.state}/bin$')
+    assert printed(d, 'psql')[-2:] == ['daemon', 'postgres']
+    workers = wait_until(lambda: [pid for pid, line in processes_of(d.state).items() if 'roundtable-worker' in line], 'workers')
+    assert {os.stat(f'/proc/{pid}/status').st_uid for pid in workers} <= {user.pw_uid, 0}
+    with open(f'/proc/{workers[0]}/status') as f:
+        assert re.search(rf'^Uid:\t{user.pw_uid}\t', f.read(), re.M)
+    assert d.interrupt() == 0, d.log()
+    assert wait_until(lambda: not processes_of(d.state), 'all processes to end', 30), processes_of(d.state)
+
