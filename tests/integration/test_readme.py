@@ -21,11 +21,11 @@ def test_links_lead_somewhere():
 
 
 def test_verbs_of_roundtable_exist(build):
-    verbs = set(re.findall(r'`roundtable ([a-z]+)', readme())) | set(re.findall(r'^roundtable ([a-z]+)', readme(), re.M))
+    verbs = set(re.findall(r'`roundtable ([a-z-]+)', readme())) | set(re.findall(r'^roundtable ([a-z-]+)', readme(), re.M))
     assert {'status', 'config', 'list', 'run', 'migrate'} <= verbs
     shown = subprocess.run([os.path.join(build, 'supervisor', 'roundtable'), 'help'], capture_output=True, text=True)
     assert shown.returncode == 0
-    known = set(re.findall(r'^  ([a-z]+) ', shown.stdout, re.M))
+    known = set(re.findall(r'^  ([a-z-]+) ', shown.stdout, re.M))
     assert verbs <= known, verbs - known
 
 
@@ -39,17 +39,46 @@ def test_verbs_of_dev_exist():
 
 
 @pytest.fixture(scope='module')
-def installed(tmp_path_factory, build):
+def installed(release, tmp_path_factory):
     """README's install command into a directory, as a package build does."""
-    work = tmp_path_factory.mktemp('install')
-    destination = str(work / 'root')
-    # a build of its own: the one under test has the tests' prefix and options
-    for command in (['meson', 'setup', '--prefix=/usr', '--sysconfdir=/etc', '--buildtype=release', str(work / 'build'),
-                     ROOT],
-                    ['meson', 'install', '-C', str(work / 'build')]):
-        done = subprocess.run(command, env=dict(os.environ, DESTDIR=destination), capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    destination = str(tmp_path_factory.mktemp('root'))
+    done = subprocess.run(['meson', 'install', '-C', 'build/run'], cwd=release, env=dict(os.environ, DESTDIR=destination),
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return destination
+
+
+# Where each command that README lists is run; those of tests/systemd are run word for word.
+RUN_BY = {
+    'integration/test_dev.py': ('./dev run', 'psql', 'redis-cli', 'kcat'),
+    'systemd/test_service.py': ('meson setup', 'meson install', 'systemd-sysusers', 'systemd-tmpfiles', 'systemctl', 'roundtable', 'journalctl'),
+    'the machine that checks submissions': ('./dev test',),
+    # long, or about the sources: a developer runs them
+    'nobody else': ('./dev bench', './dev soak', './dev lint', './dev format', 'man'),
+}
+
+
+def commands():
+    """What README has in code blocks and tables, and the ./dev verbs in its text."""
+    text = readme()
+    blocks = [line.strip() for block in re.findall(r'^```\n(.*?)^```', text, re.S | re.M) for line in block.splitlines()]
+    found = [re.sub(r'^\$ ', '', line).split('  #')[0] for line in blocks
+             if re.match(r'(\$ |\./dev |meson |systemd-|systemctl |roundtable (?![0-9])|psql |redis-cli |kcat |journalctl )', line)]
+    found += re.findall(r'^\| [^|]+ \| `([^`]+)`', text, re.M)
+    found += re.findall(r'`(\./dev [a-z]+|man [0-9] [a-z.]+|roundtable [a-z][^`]*)`', text)
+    return [c for c in found if not re.match(r'[A-Z]', c)]
+
+
+def test_every_listed_command_is_run_by_a_test():
+    known = [word for words in RUN_BY.values() for word in words]
+    listed = commands()
+    assert len(listed) > 25, listed
+    unknown = [c for c in listed if not c.startswith(tuple(known))]
+    assert not unknown
+    with open(os.path.join(ROOT, 'tests', 'systemd', 'test_service.py')) as f:
+        assert 'test_installing_as_readme_says' in f.read()
+    with open(os.path.join(ROOT, 'tests', 'integration', 'test_dev.py')) as f:
+        assert 'test_dev_run_from_a_clone_nobody_else_may_enter' in f.read()
 
 
 def test_install_puts_files_where_it_says(installed):

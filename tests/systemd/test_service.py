@@ -215,18 +215,19 @@ def test_who_may_ask_what(world):
         journalctl -q -u roundtable -o cat | grep -q "Asked by uid $(id -u nobody) to reload"''')
 
 
-@pytest.fixture(scope='module')
-def readme_block():
-    with open(os.path.join(ROOT, 'README.md')) as f:
+def readme_commands():
+    """The commands to install, and those of the table below them."""
+    with open(os.path.join(ROOT, 'README.md'), encoding='utf-8') as f:
         text = f.read()
     block = re.search(r'^## Installing under systemd\n+```\n(.*?)```', text, re.S | re.M)
-    assert block
-    return block.group(1).splitlines()
+    table = re.search(r'^## Operating it\n(.*?)^## ', text, re.S | re.M).group(1)
+    return block.group(1).splitlines(), re.findall(r'^\| [^|]+ \| `([^`]+)`', table, re.M)
 
 
-def test_installing_as_readme_says(world, build, tmp_path_factory, readme_block):
+def test_installing_as_readme_says(world, build, tmp_path_factory):
     """README's commands, one after the other, in a copy of the sources; the settings are what a person would write in
     between."""
+    readme_block, operating = readme_commands()
     copy = tmp_path_factory.mktemp('source')
     subprocess.run(f'git -C {ROOT} ls-files -z | tar -C {ROOT} --null -T - -c | tar -x -C {copy}', shell=True, check=True)
     assert readme_block[0].startswith('meson setup') and 'roundtable config check' in readme_block
@@ -238,6 +239,10 @@ def test_installing_as_readme_says(world, build, tmp_path_factory, readme_block)
             lines += ['[ -f /etc/default/roundtable ]', 'printf "%s\\n" "$live" >/etc/roundtable/roundtable.conf']
         lines += [f'echo "+ {command}"', command]
     script = '\n'.join(lines)
+    # 75: the service runs the task at this moment; 1: another family has nothing to do here
+    operate = '\n'.join(f'echo "+ {c}"; {c} || {{ c=$?; [ $c = 75 -o "$c {c.split()[1]}" = "1 status" ] || fail "{c}: exit $c"; }}; '
+                        f'echo "+"' for c in operating)
+    assert {'roundtable status', 'roundtable run market_updater', 'systemctl reload roundtable'} <= set(operating), operating
     # `live` is what prepare wrote for another prefix; here the built-in one is in use
     out = world(f'''
         systemctl stop roundtable 2>/dev/null || true
@@ -249,6 +254,9 @@ def test_installing_as_readme_says(world, build, tmp_path_factory, readme_block)
         until_true 'roundtable status | grep -q "market_updater .*ok"'
         is active "$(property ActiveState)"
         is roundtable "$(ps -o user= -p $(main_pid))"
-        systemctl stop roundtable
+        journalctl --sync
+        {operate}
         is success "$(property Result)"''')
     assert 'settings are valid' in out
+    for command in operating:
+        assert re.search(rf'^\+ {re.escape(command)}\n.', out, re.M) or command.startswith('systemctl'), f'{command} says nothing\n{out}'
