@@ -233,6 +233,17 @@ def test_a_lost_checkpoint_is_found_again(world):
     assert 'BTC-USD' not in said(done)
 
 
+def test_transactions_are_bounded_also_where_rows_are_there(world):
+    heights, rows = backlog(world, heights=40, accounts=2)
+    world.settings(transaction_rows=12)
+    first = world.run(TASK)
+    assert round_trips(first) > 5 * heights / 3
+    world.sql('DELETE FROM persistent_cache')
+    again = world.run(TASK)
+    assert round_trips(again) == round_trips(first) and 'rows 0' in said(again)
+    assert world.sql('SELECT count(*) FROM funding_payments') == [(rows,)]
+
+
 def test_two_heights_of_one_instant(world):
     (alice,) = world.accounts('dydx1alice')
     world.listing(0, 0, 'A-USD')

@@ -22,8 +22,8 @@ typedef struct Backlog {
 
 /* One transaction. */
 typedef struct Page {
-        uint64_t heights; /* 0: nothing to do */
-        int64_t rows;
+        uint64_t heights;    /* 0: nothing to do */
+        int64_t rows, known; /* written; there before, because the checkpoint had been lost */
         char checkpoint[32], last[32];
 } Page;
 
@@ -75,7 +75,9 @@ static void tell_notices(TaskContext *ctx, const HeightPages *pages, const PGres
 
                 if (str_eq(notice.what, "written"))
                         page->rows = notice.count;
-                else if (!str_eq(notice.what, "known")) /* done before the checkpoint was lost */
+                else if (str_eq(notice.what, "known"))
+                        page->known = notice.count;
+                else
                         pages->tell(ctx, &notice);
         }
 }
@@ -193,7 +195,7 @@ static int run_pages(TaskContext *ctx, const HeightPages *pages, Backlog *b, uin
                 if (page.heights == 0)
                         return 0;
                 b->done += page.heights;
-                b->page = next_size(b->page, page.rows, wanted);
+                b->page = next_size(b->page, page.rows + page.known, wanted);
                 heights += (int64_t) page.heights;
                 rows += page.rows;
                 task_field_int(ctx, "heights", heights);
