@@ -182,7 +182,8 @@ class KafkaBroker(Server):
         self.ports = {}
         self.sharing = []
         self.proxy = tcp_proxy.TcpProxy(None)
-        self.cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip('=')
+        # the letter in front: kafka-storage takes an id that begins with a dash for an option
+        self.cluster = 'A' + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip('=')[1:]
 
     def address(self, listener='plain', host='127.0.0.1'):
         return f'{host}:{self.proxy.port if listener == "proxied" else self.ports[listener]}'
