@@ -227,7 +227,7 @@ def test_a_failed_produce_is_a_failed_run_and_the_next_one_sends(world):
     bootstrap = world.kafka.bootstrap
     world.kafka.kill()
     world.deployment.settings(None, kafka={'brokers': bootstrap, 'connection_timeout': '1 s'})
-    world.deployment.settings('orders', tasks={TASK: {'max_run': '3 s'}})
+    world.deployment.settings('orders', tasks={TASK: {'max_run': '6 s'}})
     done = world.run(TASK, expect=1)
     assert 'Error occurred in task to remove expired orders' in done.stdout + done.stderr
     assert 'to-vulcan' in done.stdout + done.stderr

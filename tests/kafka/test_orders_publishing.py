@@ -34,7 +34,7 @@ def test_examples_byte_for_byte(world, broker):
 def test_a_frozen_broker_fails_the_run_and_the_next_one_sends(world, broker):
     world.vulcan.place(Order(OTHER, 7, CUTOFF))
     broker.freeze()
-    world.deployment.settings('orders', tasks={TASK: {'max_run': '2 s'}})
+    world.deployment.settings('orders', tasks={TASK: {'max_run': '6 s'}})
     done = world.run(TASK, expect=1)
     broker.thaw()
     assert 'Error occurred in task to remove expired orders' in done.stdout + done.stderr
