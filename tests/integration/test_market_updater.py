@@ -145,6 +145,23 @@ def test_exactly_the_one_field_that_changed_is_sent(world):
     assert world.messages()[1:] == ['{"trading":{"DOGE-USD":{"openInterest":"0.10"}}}']
 
 
+def test_without_a_replica_the_primary_answers(world):
+    example(world)
+    world.deployment.common['database']['replica_host'] = '/nowhere'
+    world.deployment.write()
+    assert '/nowhere' in world.run(expect=1).stdout
+    world.run(environment={'IS_USING_DB_READONLY': 'false'})
+    assert world.statistics(4) == EXAMPLE_AFTER
+
+
+def test_what_is_sent_is_said_at_debug(world):
+    example(world)
+    assert 'Sending markets websocket message' not in world.run().stderr
+    world.position(11, '0.10')
+    said = world.run(environment={'LOG_LEVEL': 'debug'}).stderr
+    assert 'Sending markets websocket message' in said and 'No 24-hour old oracle price found for market' in said
+
+
 def test_no_markets(world):
     world.fill(1, '2', '2026-03-05T11:00:00Z')
     world.run()
