@@ -22,7 +22,8 @@ WITH top AS MATERIALIZED (
       FROM hour
       JOIN pnl_ticks AS t ON t."blockTime" >= hour.begins AND t."blockTime" < hour.ends
 ), account AS MATERIALIZED (
-    -- The previous tick is the later of what Redis and the table have: an old entry must not count transfers twice.
+    -- The previous tick is the later of what Redis and the table have: an old entry must not count transfers twice. Nothing
+    -- but the account is asked for in the look-up, or the planner takes the index on it alone and sorts its history.
     SELECT s.id, s."updatedAtHeight" AS updated, c.tick_id, coalesce(greatest(c.height, t."blockHeight"), 0) AS height,
            greatest(c.created, t."createdAt") AS created, c.height IS NULL AND t."blockHeight" IS NULL AS new,
            CASE WHEN t."blockHeight" >= coalesce(c.height, 0) THEN t.equity END AS equity,
@@ -30,12 +31,12 @@ WITH top AS MATERIALIZED (
       FROM hour
      CROSS JOIN subaccounts AS s
       LEFT JOIN cached AS c ON c.subaccount = s.id
-      LEFT JOIN LATERAL (SELECT "blockHeight", "createdAt", equity, "totalPnl" FROM pnl_ticks
-                          WHERE "subaccountId" = s.id AND "blockHeight" BETWEEN 1 AND hour.height
+      LEFT JOIN LATERAL (SELECT "blockHeight", "blockTime", "createdAt", equity, "totalPnl" FROM pnl_ticks
+                          WHERE "subaccountId" = s.id
                           ORDER BY "createdAt" DESC LIMIT 1) AS t ON true
      WHERE NOT EXISTS (SELECT FROM done WHERE done.id = s.id)
        AND c.done IS NOT TRUE
-       AND NOT (hour.past AND coalesce(c.time >= hour.begins, false))
+       AND NOT (hour.past AND (coalesce(c.time >= hour.begins, false) OR coalesce(t."blockTime" >= hour.begins, false)))
 ), moved AS MATERIALIZED (
     -- A transfer to oneself is nothing in the total, and counts as sent in what moved since the previous tick.
     SELECT a.id, sum(l.total) FILTER (WHERE l.usdc) AS total,

@@ -18,5 +18,5 @@ SELECT top.height, m.id, t."blockHeight", floor(extract(epoch FROM t."blockTime"
   FROM top
   LEFT JOIN moved AS m ON true
   LEFT JOIN LATERAL (SELECT "blockHeight", "blockTime" FROM pnl_ticks
-                      WHERE "subaccountId" = m.id AND "blockHeight" >= 1
+                      WHERE "subaccountId" = m.id
                       ORDER BY "createdAt" DESC LIMIT 1) AS t ON true

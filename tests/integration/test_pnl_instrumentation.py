@@ -31,7 +31,7 @@ def moved(w, name, at='2024-03-01T09:00:00Z', height=500, **more):
 
 def record(w):
     """The line about stale accounts of a run in the service."""
-    w.redis.set('roundtable.control.epoch', 'test')  # or locks are not taken for some seconds
+    w.redis.set('roundtable.control.epoch', 1)  # or locks are not taken for some seconds
     worker = w.deployment.worker('pnl', environment={'ROUNDTABLE_TEST_NOW_USEC': '1709294400000000'})
     worker.wait_for(lambda: worker.records(taskName=TASK, result='ok'), 'a run')
     found = worker.records(message='Subaccount ids with stale PNL data')

@@ -1,0 +1,1 @@
+SELECT max("blockTime") FROM pnl_ticks
