@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes C source that embeds SQL files: embed.py statements|header|migrations OUT FILE...
+"""Writes C source that embeds SQL files: embed.py statements|header|migrations|indexes OUT FILE...
 
 statements: <family>/<file>.sql becomes `const SqlStatement sql_<family>_<file>` with name "<file>"; header: the
 declarations of these, which sources include as "sql/statements.h".
-migrations: NNNN_name.up.sql becomes a row of `sql_migrations[]` (version, name, text).
+migrations: NNNN_name.up.sql becomes a row of `sql_migrations[]` (version, name, text). indexes: name.sql becomes a row of
+`sql_indexes[]` (name, text).
 """
 import os
 import re
@@ -35,6 +36,16 @@ def main():
             with open(path, encoding='utf-8') as f:
                 text = f.read()
             lines += [f'const SqlStatement sql_{symbol(path)} = {{', f'        "{name}",', literal(text) + ',', '};', '']
+    elif kind == 'indexes':
+        lines += ['#include <stddef.h>', '', '#include "sql/indexes.h"', '', 'const SqlIndex sql_indexes[] = {']
+        for path in sorted(files, key=os.path.basename):
+            name = os.path.basename(path)[:-len('.sql')]
+            with open(path, encoding='utf-8') as f:
+                text = f.read()
+            if f'CREATE INDEX CONCURRENTLY IF NOT EXISTS {name}' not in ' '.join(text.split()):
+                sys.exit(f'embed.py: {path}: expected CREATE INDEX CONCURRENTLY IF NOT EXISTS {name}')
+            lines += [f'        {{ "{name}",', literal(text) + ' },']
+        lines += ['        { NULL, NULL },', '};', '']
     else:
         lines += ['#include <stddef.h>', '', '#include "sql/migrations.h"', '', 'const SqlMigration sql_migrations[] = {']
         for path in sorted(files, key=os.path.basename):

@@ -9,17 +9,18 @@
 
 #include "common/failpoint.h"
 #include "common/migrate.h"
+#include "common/migrate_indexes.h"
 #include "workers/admin_migrate.h"
 #include "workers/registry.h"
 #include "workers/worker_protocol.h"
 
 typedef struct Options {
         const char *conf_dir, *env_dir;
-        bool json;
+        bool json, with_indexes;
 } Options;
 
 static int usage(void) {
-        fprintf(stderr, "usage: roundtable migrate [--conf DIR] [--env-dir DIR] [--json]\n");
+        fprintf(stderr, "usage: roundtable migrate [--conf DIR] [--env-dir DIR] [--json] [--with-indexes]\n");
         return EXIT_CODE_USAGE;
 }
 
@@ -28,6 +29,7 @@ static int parse_options(int argc, char **argv, Options *o) {
                 { "conf", required_argument, NULL, 'c' },
                 { "env-dir", required_argument, NULL, 'e' },
                 { "json", no_argument, NULL, 'j' },
+                { "with-indexes", no_argument, NULL, 'i' },
                 { NULL, 0, NULL, 0 },
         };
         int c;
@@ -42,6 +44,9 @@ static int parse_options(int argc, char **argv, Options *o) {
                         break;
                 case 'j':
                         o->json = true;
+                        break;
+                case 'i':
+                        o->with_indexes = true;
                         break;
                 default:
                         return -EINVAL;
@@ -103,13 +108,40 @@ static void print_json(json_t *object) {
         printf("%s\n", text ? text : "{}");
 }
 
-static void print_report(const Settings *settings, const MigrateReport *report, bool json) {
+/* What has been done to the optional indexes; NULL without --with-indexes or --json. */
+typedef struct IndexList {
+        json_t *object;
+        bool json;
+} IndexList;
+
+static void add_index(const char *name, IndexOutcome outcome, void *userdata) {
+        IndexList *l = userdata;
+
+        if (l->json)
+                (void) json_object_set_new(l->object, name, json_string(index_outcome_to_string(outcome)));
+        else
+                printf("index %s: %s\n", name, index_outcome_to_string(outcome));
+        (void) fflush(stdout); /* each may take long */
+}
+
+static int build_indexes(const Settings *settings, PgConn *conn, CancelToken *token, IndexList *list, Error *reterr) {
+        _cleanup_(pg_conn_freep) PgConn *guard = NULL;
+        int r;
+
+        if (list->json)
+                list->object = json_object();
+        r = pg_conn_open(settings, PG_PRIMARY, "roundtable/admin/migrate", token, &guard, reterr);
+        return r < 0 ? r : migrate_indexes(conn, guard, token, add_index, list, reterr);
+}
+
+static void print_report(const Settings *settings, const MigrateReport *report, json_t *indexes, bool json) {
         const char *name = settings_string(settings, "database.name"),
                    *host = settings_string(settings, "database.host");
 
         if (json)
-                print_json(json_pack("{s:s, s:i, s:i, s:s}", "database", name, "version", report->version, "applied",
-                                     (int) report->applied, "found", state_to_string(report->state)));
+                print_json(json_pack("{s:s, s:i, s:i, s:s, s:o*}", "database", name, "version", report->version,
+                                     "applied", (int) report->applied, "found", state_to_string(report->state),
+                                     "indexes", indexes));
         else if (report->state == MIGRATE_EMPTY)
                 printf("database %s on %s was empty and is now at version %d\n", name, host, report->version);
         else if (report->applied > 0)
@@ -140,6 +172,7 @@ int migrate_verb(int argc, char **argv) {
         _cleanup_error_ Error e = ERROR_INIT;
         MigrateReport report;
         Options options = { 0 };
+        IndexList indexes = { 0 };
         int r;
 
         if (parse_options(argc, argv, &options) < 0)
@@ -160,6 +193,14 @@ int migrate_verb(int argc, char **argv) {
                 r = migrate_run(conn, token, &report, &e);
         if (r < 0)
                 return print_error(&e, options.json);
-        print_report(settings, &report, options.json);
+        indexes.json = options.json;
+        /* behind the commit: they are no part of it, and each stays that is built */
+        if (options.with_indexes)
+                r = build_indexes(settings, conn, token, &indexes, &e);
+        if (r < 0) {
+                json_decref(indexes.object);
+                return print_error(&e, options.json);
+        }
+        print_report(settings, &report, indexes.object, options.json);
         return EXIT_CODE_OK;
 }
