@@ -1,11 +1,13 @@
 -- Equity, PnL and net transfers of every subaccount that had a transfer and has no tick in the hour of the block (PnL
 -- specification, sections 1.3 to 1.5), all in the snapshot of this statement.
 -- $1 height, or NULL: the latest; $2 length of the hour in ms; $3 now; $4 at most so many accounts, $5 and $6 behind this
--- one (whether it had no tick before, id), or NULL; $7 blocks that a funding index is looked for back.
+-- one (whether it had no tick before, id) if the hour begins at $8 (ms since 1970), or NULL; $7 blocks that a funding
+-- index is looked for back.
 WITH top AS MATERIALIZED (
     SELECT max("blockHeight") AS height FROM blocks
 ), hour AS MATERIALIZED (
     SELECT b."blockHeight" AS height, b.time, $1::bigint IS NOT NULL AS past,
+           $5::boolean IS NOT NULL AND h.n * $2::bigint = $8::bigint AS continued,
            timestamptz 'epoch' + h.n * $2::bigint * interval '1 millisecond' AS begins,
            timestamptz 'epoch' + (h.n + 1) * $2::bigint * interval '1 millisecond' AS ends
       FROM top
@@ -53,9 +55,10 @@ WITH top AS MATERIALIZED (
      GROUP BY a.id
 ), chosen AS MATERIALIZED (
     SELECT a.*, m.total AS transferred, m.net, m.transfers, row_number() OVER (ORDER BY a.new, a.id) AS n
-      FROM account AS a
+      FROM hour
+     CROSS JOIN account AS a
       JOIN moved AS m ON m.id = a.id
-     WHERE $5::boolean IS NULL OR (a.new, a.id) > ($5::boolean, $6::uuid)
+     WHERE NOT hour.continued OR (a.new, a.id) > ($5::boolean, $6::uuid)
      ORDER BY a.new, a.id
      LIMIT $4::bigint
 ), held AS MATERIALIZED (
@@ -127,5 +130,5 @@ UNION ALL
 SELECT NULL, NULL, c.subaccount, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        'v4/latest-accounts-pnl-tick has a tick of it, but it has no transfer', false, NULL, NULL
   FROM cached AS c, hour
- WHERE $5::boolean IS NULL AND NOT hour.past AND NOT c.done
+ WHERE NOT hour.continued AND NOT hour.past AND NOT c.done
    AND NOT EXISTS (SELECT FROM moved WHERE moved.id = c.subaccount) AND NOT EXISTS (SELECT FROM done WHERE done.id = c.subaccount)

@@ -317,6 +317,18 @@ def test_what_the_limit_leaves_is_done_by_the_next_runs_whatever_fails(world):
     assert world.ticks() == before
 
 
+def test_what_is_left_of_another_hour_or_spoilt_hides_nobody(world):
+    """The hour that was seen to be due may be over when the transaction begins."""
+    example(world)
+    beyond = '1 ffffffff-ffff-ffff-ffff-ffffffffffff'
+    names = [f'rest {usec(t) // 1000:015d} {beyond}' for t in ('2024-03-01T11:00:00Z', '2024-02-01T11:00:00Z')]
+    for name in (*names, 'rest nonsense', 'rest 1 2 3', 'rest 000001709294400 0 not-a-uuid-but-36-characters-long-xx',
+                 'ticks nonsense'):
+        world.redis.hset('roundtable.control.create_pnl_ticks.pending', name, 'an earlier run')
+    world.run(TASK, NOW)
+    assert {t[0] for t in noon(world)} == {ALICE, BOB} and world.pending(TASK) == set()
+
+
 def test_accounts_that_cannot_be_computed_never_block_the_others(world):
     example(world)
     for i in range(4):

@@ -6,8 +6,8 @@ from pnl_world import LATEST
 
 
 @pytest.fixture
-def sampled(build, postgres, migrated_database, redis, redis_server):
-    name = postgres.create_database('sample_pnl_test', template=migrated_database)
+def sampled(build, postgres, migrated, redis, redis_server):
+    name = postgres.create_database('sample_pnl_test', template=migrated)
     with harness.Deployment(build, postgres, name, redis_server) as d:
         done = d.run('roundtable-admin', 'sample', '--conf', d.conf, '--scale', '0.05')
         assert done.returncode == 0, done.stderr

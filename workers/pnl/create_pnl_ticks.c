@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "sql/statements.h"
+#include "workers/pnl/latest_ticks.h"
 #include "workers/pnl/pnl.h"
 #include "workers/pnl/tick_cache.h"
 #include "workers/pnl/tick_page.h"
@@ -38,18 +39,18 @@ static int64_t hour_of(const Gate *g, int64_t msec) {
 }
 
 static bool is_rest(const char *name, Rest *ret) {
-        Rest rest = { .set = true, .cursor.set = true };
+        Rest rest = { 0 };
         char id[64];
         int new;
 
         if (strncmp(name, PENDING_REST, strlen(PENDING_REST)) != 0)
                 return false;
-        if (sscanf(name + strlen(PENDING_REST), "%ld %d %63s", &rest.begins_msec, &new, id) != 3 ||
-            strlen(id) != UUID_TEXT_SIZE - 1)
-                rest.set = false; /* spoilt: it is forgotten with the others */
-        rest.cursor.new = new != 0;
-        (void) snprintf(rest.cursor.id, sizeof(rest.cursor.id), "%.36s", id);
-        *ret = rest;
+        if (sscanf(name + strlen(PENDING_REST), "%ld %d %63s", &rest.begins_msec, &new, id) == 3 &&
+            subaccount_id_parse(id, strlen(id), rest.cursor.id)) {
+                rest.cursor.new = new != 0;
+                rest.cursor.set = rest.set = true;
+        }
+        *ret = rest; /* not set: a spoilt name, which is forgotten with the others */
         return true;
 }
 
@@ -106,7 +107,7 @@ static int find_missing_hours(TaskContext *ctx, const Gate *g, PGresult **ret, E
         return task_query(ctx, PG_PRIMARY, &sql_pnl_find_missing_hours, ELEMENTSOF(params), params, ret, reterr);
 }
 
-/* All names of what was left that these ticks make void. */
+/* All names of what was left that these ticks make void; `begins_msec` is when their hour begins. */
 static int forget_rest(TaskContext *ctx, TaskPending *pending, int64_t begins_msec, const TickPage *page,
                        Error *reterr) {
         _cleanup_free_ const char **names = calloc(task_pending_count(pending) + 1, sizeof(*names));
@@ -141,7 +142,7 @@ static int page(TaskContext *ctx, const TickRequest *request, TaskPending *pendi
                 return r;
         r = tick_cache_write(ctx, pending, reterr);
         if (r >= 0)
-                r = forget_rest(ctx, pending, request->begins_msec, ret, reterr);
+                r = forget_rest(ctx, pending, ret->accounts > 0 ? ret->begins_msec : request->begins_msec, ret, reterr);
         task_gauge(ctx, "_pnl_tick_create_count", (double) ret->ticks, NULL, 0);
         task_timing(ctx, "_generate_ticks_timing",
                     (int64_t) ((clock_monotonic_usec() - ret->read_usec) / USEC_PER_MSEC), NULL, 0);
@@ -206,6 +207,11 @@ static int create(TaskContext *ctx, const Gate *g, uint64_t start, TaskPending *
         int r;
 
         r = fill_hours(ctx, g, start, pending, totals, reterr);
+        if (r > 0 && task_is_dry_run(ctx)) {
+                task_log(ctx, LOG_LEVEL_INFO, "create-pnl-ticks#runTask", NULL, 0,
+                         "The preview stops behind the first hour that is filled");
+                return 0;
+        }
         if (r != 0)
                 return r;
         if (g->rest.set && g->rest.begins_msec == latest.begins_msec)

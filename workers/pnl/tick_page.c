@@ -74,21 +74,27 @@ static int copy_cached_ticks(TaskContext *ctx, char *now, Error *reterr) {
         return r < 0 ? r : task_copy_end(ctx, reterr);
 }
 
-static int compute(TaskContext *ctx, const char *height, const char *now, const TickCursor *after, Error *reterr) {
+static int64_t interval_msec(TaskContext *ctx) {
+        return (int64_t) (settings_duration_usec(task_settings(ctx), "pnl.tick_interval") / USEC_PER_MSEC);
+}
+
+static int compute(TaskContext *ctx, const TickRequest *q, const char *now, Error *reterr) {
         const Settings *s = task_settings(ctx);
-        char interval[24], limit[24], lookback[24];
+        const TickCursor *after = &q->after;
+        char interval[24], limit[24], lookback[24], begins[24];
         const char *params[] = {
-                height,
+                q->height,
                 interval,
                 now,
                 limit,
                 after->set ? (after->new ? "true" : "false") : NULL,
                 after->set ? after->id : NULL,
                 lookback,
+                begins,
         };
 
-        (void) snprintf(interval, sizeof(interval), "%llu",
-                        (unsigned long long) (settings_duration_usec(s, "pnl.tick_interval") / USEC_PER_MSEC));
+        (void) snprintf(interval, sizeof(interval), "%lld", (long long) interval_msec(ctx));
+        (void) snprintf(begins, sizeof(begins), "%lld", (long long) q->begins_msec);
         (void) snprintf(limit, sizeof(limit), "%lld", (long long) settings_int(s, "pnl.tick_accounts_per_run"));
         (void) snprintf(lookback, sizeof(lookback), "%lld", (long long) settings_int(s, "pnl.funding_index_lookback"));
         return task_query(ctx, PG_PRIMARY, &sql_pnl_compute_due_ticks, ELEMENTSOF(params), params, NULL, reterr);
@@ -96,6 +102,7 @@ static int compute(TaskContext *ctx, const char *height, const char *now, const 
 
 static int count(TaskContext *ctx, TickPage *p, bool *ret_remarkable, Error *reterr) {
         _cleanup_pg_result_ PGresult *row = NULL;
+        int64_t usec;
         int r;
 
         r = task_query(ctx, PG_PRIMARY, &sql_pnl_count_due_ticks, 0, NULL, &row, reterr);
@@ -108,6 +115,9 @@ static int count(TaskContext *ctx, TickPage *p, bool *ret_remarkable, Error *ret
         p->full = p->accounts >= settings_int(task_settings(ctx), "pnl.tick_accounts_per_run");
         if (p->accounts > 0) {
                 (void) snprintf(p->time, sizeof(p->time), "%s", PQgetvalue(row, 0, COUNT_TIME));
+                if (parse_iso(p->time, strlen(p->time), &usec) < 0)
+                        return error_set(reterr, ERROR_NEVER, -EBADMSG, "unexpected time of a block: %s", p->time);
+                p->begins_msec = usec / (int64_t) USEC_PER_MSEC / interval_msec(ctx) * interval_msec(ctx);
                 p->last.set = true;
                 p->last.new = str_eq(PQgetvalue(row, 0, COUNT_LAST_NEW), "t");
                 (void) snprintf(p->last.id, sizeof(p->last.id), "%s", PQgetvalue(row, 0, COUNT_LAST_ID));
@@ -202,10 +212,10 @@ static int write_ticks(TaskContext *ctx, int64_t accounts, Error *reterr) {
 }
 
 /* What a killed run's successor must know, before COMMIT. */
-static int add_pending(TaskContext *ctx, TaskPending *pending, int64_t begins_msec, const TickPage *p, Error *reterr) {
+static int add_pending(TaskContext *ctx, TaskPending *pending, const TickPage *p, Error *reterr) {
         _cleanup_free_ char *ticks = str_printf(PENDING_TICKS "%s", p->time);
         _cleanup_free_ char *rest =
-                str_printf(PENDING_REST "%015lld %d %s", (long long) begins_msec, p->last.new, p->last.id);
+                str_printf(PENDING_REST "%015lld %d %s", (long long) p->begins_msec, p->last.new, p->last.id);
         const char *names[2];
         size_t n = 0;
 
@@ -232,7 +242,7 @@ static int read_phase(TaskContext *ctx, const TickRequest *q, TickPage *p, Error
         r = task_query(ctx, PG_PRIMARY, &sql_pnl_create_due_ticks, 0, NULL, NULL, reterr);
         start = clock_monotonic_usec();
         if (r >= 0)
-                r = compute(ctx, q->height, now, &q->after, reterr);
+                r = compute(ctx, q, now, reterr);
         if (r < 0)
                 return r;
         /* these are not steps of their own here: the one statement does them, too */
@@ -261,7 +271,7 @@ static int transaction(TaskContext *ctx, const TickRequest *q, TaskPending *pend
         if (r >= 0 && p->ticks > 0)
                 r = write_ticks(ctx, p->accounts, reterr);
         if (r >= 0)
-                r = add_pending(ctx, pending, q->begins_msec, p, reterr);
+                r = add_pending(ctx, pending, p, reterr);
         return r < 0 ? r : task_commit(ctx, reterr);
 }
 

@@ -13,15 +13,16 @@ typedef struct TickCursor {
 
 typedef struct TickRequest {
         const char *height;  /* of the block; NULL: the latest */
-        int64_t begins_msec; /* when its hour begins: for the name of what is left */
+        int64_t begins_msec; /* when the hour of `after` begins */
         TickCursor after;
         uint64_t start_usec; /* when the run began to look, on the monotonic clock: for the metrics */
 } TickRequest;
 
 typedef struct TickPage {
         int64_t accounts, ticks, failed, changed;
-        bool full;                     /* as many accounts as a page may have: there may be more */
-        TickCursor last;               /* of a full page */
+        int64_t begins_msec; /* when the hour begins, which may be another than the request's; without accounts 0 */
+        bool full;           /* as many accounts as a page may have: there may be more */
+        TickCursor last;     /* of a full page */
         char time[ISO_TIME_USEC_SIZE]; /* block time of the ticks */
         uint64_t read_usec;            /* when everything was computed, on the monotonic clock */
 } TickPage;
