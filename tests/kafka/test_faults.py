@@ -7,7 +7,7 @@ import time
 import pytest
 
 from broker import KafkaBroker
-from probe import CANCELED, RETRY, UNCERTAIN, Probe
+from probe import CANCELED, IMPATIENT, RETRY, UNCERTAIN, Probe
 from servers import wait_until
 from tcp_proxy import DELAY, DROP_REPLIES, PASS
 
@@ -84,7 +84,7 @@ def test_a_slow_broker_is_waited_for(build, broker, topic):
     broker.proxy.delay = 0.4
     broker.proxy.mode = DELAY
     try:
-        with Probe(build, broker.address('proxied'), connection_timeout_ms=5000) as p:
+        with Probe(build, broker.address('proxied')) as p:
             for text in 'abc':
                 assert p.send(topic, text)['r'] == 0
             assert p.states() == '+'
@@ -94,7 +94,7 @@ def test_a_slow_broker_is_waited_for(build, broker, topic):
 
 
 def test_a_frozen_broker_costs_a_deadline_only(build, broker, topic):
-    with Probe(build, broker.bootstrap) as p:
+    with Probe(build, broker.bootstrap, connection_timeout_ms=1000) as p:
         assert p.send(topic, '1')['r'] == 0
         broker.freeze()
         reply = p.send(topic, '2', deadline=2500)
@@ -110,7 +110,7 @@ def test_a_frozen_broker_costs_a_deadline_only(build, broker, topic):
 
 
 def test_stopped_for_longer_than_any_time_out_then_back(build, broker, topic):
-    with Probe(build, broker.bootstrap, request_timeout_ms=1000) as p:
+    with Probe(build, broker.bootstrap, **IMPATIENT) as p:
         assert p.send(topic, '1')['r'] == 0
         broker.stop()
         for _ in range(3):
@@ -162,7 +162,7 @@ def small_disk(tmp_path):
 def test_a_broker_whose_disk_is_full(build, shared_broker, small_disk):
     """What was acknowledged is still there afterwards, and nobody but the broker needs a restart."""
     with KafkaBroker(data=str(small_disk / 'data'), options={'log.index.size.max.bytes': 4096}) as broker, \
-            Probe(build, broker.bootstrap, request_timeout_ms=1000) as p:
+            Probe(build, broker.bootstrap, **IMPATIENT) as p:
         topic = broker.create_topic('full')
         assert p.send(topic, 'before')['r'] == 0
         sure = 1

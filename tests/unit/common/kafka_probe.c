@@ -241,6 +241,7 @@ int main(void) {
 
                 (void) fputs(text, stderr);
                 free(text);
+                settings_problems_done(&problems);
                 return 78;
         }
         settings_problems_done(&problems);
