@@ -174,8 +174,8 @@ class KafkaBroker(Server):
     """start(), stop(), kill(), freeze(), thaw() as the other servers; data and ports survive a restart."""
 
     def __init__(self, directory=None, data=None, options=None):
+        self.jars = jars()  # before anything that must be closed
         super().__init__(directory)
-        self.jars = jars()
         self.data = data or os.path.join(self.directory, 'data')
         self.options = dict(options or {})
         self.certificates = Certificates(os.path.join(self.directory, 'tls'))
