@@ -32,7 +32,7 @@ static void give_up_take(Coordinator *c, size_t task) {
 }
 
 static void execute(Coordinator *c, const Command *command) {
-        Slot *s = command->task < c->n_tasks ? &c->slots[command->task] : NULL;
+        Slot *s = &c->slots[command->task < c->n_tasks ? command->task : 0]; /* some commands are about no task */
 
         switch (command->type) {
         case COMMAND_TAKE:
