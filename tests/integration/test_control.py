@@ -11,7 +11,7 @@ import pytest
 import harness
 from conftest import ROOT
 from servers import die_with_parent, wait_until
-from test_supervisor import Fake, eventually, ready
+from test_supervisor import Fake, ready
 from test_worker import TABLES
 
 R = 'roundtable.loops.{}.task_timeouts'
@@ -173,7 +173,7 @@ def test_a_worker_may_look_but_not_touch(build):
         s = fake.start()
         pid = ready(fake)['pid']
         path = fake.word_file + '.answers'
-        eventually(lambda: os.path.exists(path), 'its answers')
+        wait_until(lambda: os.path.exists(path), 'its answers')
         with open(path) as f:
             status, reload = (json.loads(line) for line in f)
         assert status['ok'] and status['workers']

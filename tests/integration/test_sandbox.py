@@ -17,7 +17,6 @@ from test_worker import TABLES
 @pytest.fixture
 def deployment(build):
     with harness.Deployment(build) as d:
-        d.settings('market', enabled=False)
         yield d
 
 
@@ -54,7 +53,7 @@ def test_the_first_packet_says_how_and_nothing_secret(build):
 
 
 def test_auto_takes_what_there_is_and_off_leaves_it(deployment):
-    s = deployment.supervisor()
+    s = deployment.supervisor(['--family', 'testing'])
     entry, process = worker_of(deployment, s)
     assert process['Seccomp'] == '2' and process['NoNewPrivs'] == '1'
     assert entry['landlock'] > 0
@@ -73,11 +72,11 @@ def test_auto_takes_what_there_is_and_off_leaves_it(deployment):
 
 def test_required_that_cannot_be_had_is_told_and_not_repeated(deployment):
     deployment.settings('testing', sandbox='required')
-    s = deployment.supervisor(environment={'ROUNDTABLE_TEST_NO_LANDLOCK': '1'}, wait=False)
+    s = deployment.supervisor(['--family', 'testing'], environment={'ROUNDTABLE_TEST_NO_LANDLOCK': '1'}, wait=False)
     assert s.wait() == 78
     assert 'Landlock is required but not available' in s.log() and 'worker.sandbox' in s.log()
     deployment.settings('testing', sandbox='auto')
-    entry, _ = worker_of(deployment, deployment.supervisor(environment={'ROUNDTABLE_TEST_NO_LANDLOCK': '1'}))
+    entry, _ = worker_of(deployment, deployment.supervisor(['--family', 'testing'], environment={'ROUNDTABLE_TEST_NO_LANDLOCK': '1'}))
     assert entry['landlock'] == 0
 
 
@@ -108,9 +107,8 @@ def test_a_ca_file_in_an_odd_place_is_readable(build, redis_server, redis):
         shutil.copy(certificate, os.path.join(place, 'other.pem'))
         d.settings(database=dict(d.common['database'], host='127.0.0.1', replica_host='127.0.0.1', sslmode='verify-full',
                                  ssl_root_cert=os.path.join(place, 'ca.pem')))
-        d.settings('market', enabled=False)
         d.settings('testing', sandbox='required', rows_sleep='0 s', tasks={'testing_rows': {'enabled': True}})
-        s = d.supervisor()
+        s = d.supervisor(['--family', 'testing'])
         entry, process = worker_of(d, s)
         assert process['Seccomp'] == '2' and entry['landlock'] > 0
         wait_until(lambda: server.execute('SELECT count(*) FROM testing_runs')[0][0] > 0, f'a run\n{s.log()[-3000:]}')
