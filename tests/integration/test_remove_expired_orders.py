@@ -353,7 +353,7 @@ def test_vulcan_places_replaces_updates_and_removes_meanwhile(world):
 
     worker = world.worker(TASK, interval='20 ms', page_size=7)
     worker.wait_for(lambda: finished(worker), 'a first run')
-    while height < 1400 or sum(r['messages'] > 0 for r in finished(worker)) < 10:
+    while height < 1400 or sum(r.get('messages', 0) > 0 for r in finished(worker)) < 10:
         assert height < 50000 and worker.running(), worker.log()[-2000:]
         height += 1
         world.block(height)
