@@ -124,7 +124,8 @@ def backfill(build, servers, template):
         names = [entry['task'] for entry in listed if entry['family'] == FAMILY]
         for task, table in (('update-funding-payments', 'funding_payments'), ('update-pnl', 'pnl')):
             servers['redis'].client().flushall()
-            d.settings(FAMILY, tasks={name: {'enabled': name == task} for name in names})
+            # an interval whose locks are soon over when their owner is killed
+            d.settings(FAMILY, tasks={name: {'enabled': name == task, 'interval': '2 s'} for name in names})
             start = time.monotonic()
             worker = d.worker(FAMILY)
 
