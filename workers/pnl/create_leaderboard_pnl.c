@@ -44,7 +44,7 @@ static int read_processed(TaskContext *ctx, const Span *span, int64_t *ret_msec,
         if (reply && reply->type == REDIS_REPLY_NIL)
                 return 0;
         r = redis_reply_check(reply, REDIS_REPLY_STRING, key, reterr);
-        if (r < 0)
+        if (r < 0 || !reply)
                 return r;
         if (parse_iso(reply->str, reply->len, &usec) >= 0)
                 *ret_msec = usec / (int64_t) USEC_PER_MSEC;

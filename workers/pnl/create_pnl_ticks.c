@@ -35,7 +35,7 @@ typedef struct Gate {
 } Gate;
 
 static int64_t hour_of(const Gate *g, int64_t msec) {
-        return msec - msec % g->interval_msec;
+        return g->interval_msec > 0 ? msec - msec % g->interval_msec : msec;
 }
 
 static bool is_rest(const char *name, Rest *ret) {
