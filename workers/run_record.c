@@ -99,7 +99,7 @@ static void log_finished(const RunRecord *r, const char *task) {
                 LOG_INT("ROUND_TRIPS", "roundTrips", (int64_t) r->round_trips),
                 LOG_INT("COMMANDS", "commands", (int64_t) r->commands),
         };
-        char *names[RUN_MAX_FIELDS];
+        char *names[RUN_MAX_FIELDS] = { NULL };
         char duration[64];
         _cleanup_free_ char *text = str_printf("task finished: %s %s in %s", task, run_result_to_string(r->result),
                                                format_duration(r->duration_usec, duration, sizeof duration));

@@ -94,7 +94,7 @@ static int put(TaskPending *p, const char *name, const char *generation) {
         if (!g)
                 return -ENOMEM;
         if (found) {
-                free(p->names[at].generation);
+                free(p->names[at].generation); /* NOLINT(clang-analyzer-core.NullDereference): it was found there */
                 p->names[at].generation = TAKE_PTR(g);
                 return 0;
         }

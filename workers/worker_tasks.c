@@ -134,7 +134,7 @@ static int make_scheduler(Worker *w, Error *reterr) {
                 const WorkerStartTask *s = &w->start->tasks[i];
 
                 tasks[i] = (SchedulerTask){
-                        .name = w->tasks[i].spec->name,
+                        .name = w->start->manifest->tasks[i].name,
                         .class = w->tasks[i].class,
                         .enabled = w->tasks[i].enabled,
                         .start_delay_usec = s->start_delay_usec,
@@ -365,7 +365,7 @@ static void on_lock_lost(Worker *w, WorkerTask *t, const char *text) {
 }
 
 static void on_event(Worker *w, CoordinatorEvent *e) {
-        WorkerTask *t = e->task < w->n_tasks ? &w->tasks[e->task] : NULL;
+        WorkerTask *t = &w->tasks[e->task < w->n_tasks ? e->task : 0]; /* some events are about no task */
         uint64_t now = clock_monotonic_usec();
 
         switch (e->type) {

@@ -85,7 +85,7 @@ static int read_processed(TaskContext *ctx, const Period *p, char **ret, Error *
                 return r;
         reply = redis_pipeline_reply(pipeline, 0);
         *ret = NULL;
-        if (reply && reply->type == REDIS_REPLY_NIL)
+        if (reply->type == REDIS_REPLY_NIL)
                 return 0;
         r = redis_reply_check(reply, REDIS_REPLY_STRING, p->redis_key, reterr);
         if (r < 0)

@@ -41,7 +41,7 @@ static int read_processed(TaskContext *ctx, const Span *span, int64_t *ret_msec,
         if (r < 0)
                 return r;
         reply = redis_pipeline_reply(p, 0);
-        if (reply && reply->type == REDIS_REPLY_NIL)
+        if (reply->type == REDIS_REPLY_NIL)
                 return 0;
         r = redis_reply_check(reply, REDIS_REPLY_STRING, key, reterr);
         if (r < 0 || !reply)
