@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from pnl_world import LATEST, World
+from campaign import Campaign
+from pnl_world import LATEST, World, usec
 
 TASK = 'pnl_instrumentation'
 NOW = '2024-03-01T12:00:00.000Z'
@@ -104,6 +105,15 @@ def test_no_block_and_no_account(world):
     world.sql('TRUNCATE blocks CASCADE')
     done = world.run(TASK, NOW, expect=1)
     assert 'Unable to find latest block' in done.stdout + done.stderr
+
+
+def test_killed_anywhere_and_by_two_hosts_nothing_is_changed(world, postgres, redis):
+    world.cached(moved(world, 'a'), 900, '2024-03-01T09:00:00Z')
+    before = world.hash()
+    campaign = Campaign(world.deployment, 'pnl', TASK, postgres, world.database, redis, now_usec=usec(NOW))
+    assert any('read_latest_ticks' in p for p in campaign.kill_everywhere())
+    campaign.two_hosts()
+    assert world.hash() == before and world.ticks() == []
 
 
 def test_more_accounts_than_a_page_and_than_are_named(world):

@@ -3,7 +3,8 @@ import datetime
 
 import pytest
 
-from pnl_world import World, iso
+from campaign import Campaign
+from pnl_world import World, iso, usec
 
 MEGAVAULT = 'dydx18tkxrnrkqc2t0lr3zxr5g6a4hdvqksylxqje4r'
 
@@ -87,6 +88,16 @@ def test_readers_are_not_blocked(world):
     assert view(world, 'vaults_hourly_pnl') == {1, 3, 6}  # holds ACCESS SHARE until the end
     world.run('refresh-vault-pnl', '2024-03-01T00:05:00.000Z')
     world.sql('COMMIT')
+
+
+def test_killed_anywhere_and_by_two_hosts_the_views_are_the_same(world, postgres, redis):
+    example(world)
+    campaign = Campaign(world.deployment, 'pnl', 'refresh-vault-pnl', postgres, world.database, redis,
+                        now_usec=usec('2024-03-01T00:05:00.000Z'))
+    points = campaign.kill_everywhere()
+    assert any('refresh_vaults_daily:sent' in p for p in points), points
+    campaign.two_hosts()
+    assert view(world, 'vaults_hourly_pnl') == {1, 3, 6} and view(world, 'vaults_daily_pnl') == {1, 6, 7}
 
 
 def test_a_dry_run_refreshes_nothing(world):
