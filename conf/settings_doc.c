@@ -149,6 +149,8 @@ static void man_row(const char *name, const SettingSpec *spec, void *userdata) {
                 printf(" to ");
                 roff(spec->max);
         }
+        if (spec->flags & SETTING_TASK_REQUIRED)
+                printf("; required while %s is enabled", spec->tasks ?: "a task of the family");
         printf("; %s%s%s%s%s.\n", spec->env ? "variable " : "no variable", spec->env ?: "",
                spec->flags & SETTING_RESTART ? "; applied on restart" : "; applied on reload",
                spec->flags & SETTING_SECRET ? "; secret" : "",

@@ -152,11 +152,11 @@ def test_the_journal_tells_of_each_run(world):
         until_true 'journalctl --sync; [ $(journalctl -q -u roundtable TASK=market_updater -o cat | grep -c "task finished") -ge 2 ]'
         is "" "$(journalctl -q -u roundtable TASK=another -o cat)"
         systemctl stop roundtable
-        roundtable run market_updater --force
-        until_true 'journalctl --sync; [ -n "$(journalctl -q TASK=market_updater _COMM=roundtable-work -o cat)" ]'
+        run_id=$(roundtable run market_updater --force --json | sed 's/.*"runId":"\\([^"]*\\)".*/\\1/')
+        until_true 'journalctl --sync; journalctl -q TASK=market_updater RUN_ID='$run_id' -o cat | grep -q "task finished"'
         echo ==; journalctl -q -u roundtable TASK=market_updater -o json -n 1
         echo ==; journalctl -q -x -u roundtable TASK=market_updater -n 1
-        echo ==; journalctl -q TASK=market_updater _COMM=roundtable-work -o json -n 1''')
+        echo ==; journalctl -q TASK=market_updater RUN_ID=$run_id -o json -n 1''')
     service, explained, shell = out.split('==\n')[1:]
     service, shell = json.loads(service), json.loads(shell)
     for record in (service, shell):
