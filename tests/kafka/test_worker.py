@@ -44,7 +44,7 @@ def settle(worker, result, more=2):
 
 
 def test_outages_are_told_once_and_end_by_themselves(deployment, broker, topic):
-    deployment.settings(None, kafka={'brokers': broker.bootstrap, 'connection_timeout': '1 s', 'request_timeout': '1 s'})
+    deployment.settings(None, kafka={'brokers': broker.bootstrap, 'connection_timeout': '3 s', 'request_timeout': '4 s'})
     w = deployment.worker('testing')
     settle(w, 'ok')
     assert kafka_of(w)['ok']

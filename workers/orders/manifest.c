@@ -50,7 +50,7 @@ static const SettingSpec settings[] = {
         { NULL },
 };
 
-static const char *const secrets[] = { "database.password", "redis.url", NULL };
+static const char *const secrets[] = { "database.password", "kafka.sasl_password", "redis.url", NULL };
 
 extern const FamilyManifest orders_manifest;
 const FamilyManifest orders_manifest = {
