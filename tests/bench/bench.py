@@ -160,23 +160,31 @@ def growth(points):
 
 
 def bench_size(build, s, template, markets, scale, chosen, runs, results, preset):
+    """All rows of one size, those that want the same sample one after the other."""
+    samples = {}
+    for family, rows in chosen:
+        for row in rows:
+            samples.setdefault(tuple(map(str, row.sample(scale))), []).append((family, row))
+    for arguments, wanted in samples.items():
+        bench_sample(build, s, template, markets, scale, wanted, runs, results, ['--preset', preset, *arguments])
+
+
+def bench_sample(build, s, template, markets, scale, wanted, runs, results, arguments):
     database = s['postgres'].create_database(f'bench_{markets}_{scale}', template=template)
     s['redis'].client().flushall()
     with harness.Deployment(build, s['postgres'], database, s['redis'], s['kafka']) as d:
         # nothing but the tasks themselves
         d.settings(None, log={'level': 'info'})
-        say(f'sample of {markets} markets at scale {scale} of {preset} ...')
-        checked(d.run('roundtable-admin', 'sample', '--conf', d.conf, '--preset', preset, '--markets', str(markets),
-                      '--scale', str(scale), '--levels', str(50 * scale), timeout=1800))
+        say(f'sample of {markets} markets: {" ".join(arguments)} ...')
+        checked(d.run('roundtable-admin', 'sample', '--conf', d.conf, '--markets', str(markets), *arguments, timeout=1800))
         bench = Bench(s['postgres'], database, s['redis'], s['kafka'], d, markets, scale)
         bench.sql('VACUUM ANALYZE')
-        for family, rows in chosen:
-            for row in rows:
-                if row.once and any(title == row.title for title, _ in results):
-                    continue
-                say(f'{row.title} of {markets} markets at scale {scale} ...')
-                figures = measure(bench, family, row, runs)
-                results.setdefault((row.title, markets), []).append((scale, figures))
+        for family, row in wanted:
+            if row.once and any(title == row.title for title, _ in results):
+                continue
+            say(f'{row.title} of {markets} markets at scale {scale} ...')
+            figures = measure(bench, family, row, runs)
+            results.setdefault((row.title, markets), []).append((scale, figures))
         bench.close()
     s['postgres'].execute(f'DROP DATABASE "{database}" WITH (FORCE)')
 
@@ -271,9 +279,13 @@ def main():
         with harness.Deployment(build, postgres, template) as d:
             checked(d.run('roundtable-admin', 'migrate', '--conf', d.conf))
         results = {}
-        for scale in sorted(options.scales):
-            for markets in options.markets:
-                bench_size(build, s, template, markets, scale, chosen, options.runs, results, options.preset)
+        try:
+            for scale in sorted(options.scales):
+                for markets in options.markets:
+                    bench_size(build, s, template, markets, scale, chosen, options.runs, results, options.preset)
+        except KeyboardInterrupt:
+            say('interrupted: what has been measured so far')
+            options.kills = 0
         version = postgres.execute('SHOW server_version')[0][0].split()[0]
         print(f'Medians of {options.runs} runs in turn with the floor; PostgreSQL {version} and Redis '
               f'{redis.client().info()["redis_version"]} on the same machine ({machine()}).\n')

@@ -33,6 +33,11 @@ def key(ticker, side, times=False):
     return f'v4/orderbookLevels/{ticker}/{side}' + ('/lastUpdated' if times else '')
 
 
+def books(scale):
+    """Levels of a side; hardly any fills."""
+    return ['--scale', '0.02', '--levels', 50 * scale]
+
+
 def book_keys(ticker):
     return [key(ticker, side, times) for side in ('BUY', 'SELL') for times in (False, True)]
 
@@ -107,8 +112,10 @@ def all_priced(bench, record):
 
 ROWS = [
     Row('market_updater', floor=updater_floor, reset=change_statistics, check=all_changed),
-    Row('orderbook_instrumentation', floor=instrumentation_floor),
-    Row('cache-orderbook-mid-prices', floor=mid_price_floor, check=all_priced),
-    Row('delete_zero_price_levels', floor=removal_floor, prepare=save_books, reset=restore_books, check=all_removed),
-    Row('uncross_orderbook', floor=removal_floor, prepare=save_books, reset=restore_books, check=all_removed),
+    Row('orderbook_instrumentation', floor=instrumentation_floor, sample=books),
+    Row('cache-orderbook-mid-prices', floor=mid_price_floor, check=all_priced, sample=books),
+    Row('delete_zero_price_levels', floor=removal_floor, prepare=save_books, reset=restore_books, check=all_removed,
+        sample=books),
+    Row('uncross_orderbook', floor=removal_floor, prepare=save_books, reset=restore_books, check=all_removed,
+        sample=books),
 ]

@@ -14,6 +14,9 @@ the floor. The functions get the Bench below:
                            other and timed; called once, after a first run of the task
     check(bench, record)   after each run of the task, with its `task finished` record: raises unless the work was done
 
+sample(scale) gives the arguments of roundtable-admin sample besides --markets, for a row whose work grows with something
+else than accounts and fills: [--scale, scale] when nothing is said. Rows that want the same are measured on one database.
+
 once=True is for a row that brings its own data, whatever the size of the sample: it is measured at the first size only.
 
 What has no floor and no size, because something else sets its pace, is a pair of a task's name and a function in MORE:
@@ -30,7 +33,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 class Row:
     def __init__(self, task, floor, reset=None, check=None, prepare=None, settings=None, title=None,
-                 once=False):
+                 once=False, sample=None):
         """settings: of the task in its family's file, besides enabled and interval."""
         self.task = task
         self.title = title or task
@@ -40,6 +43,7 @@ class Row:
         self.prepare = prepare or (lambda bench: None)
         self.settings = settings or {}
         self.once = once
+        self.sample = sample or (lambda scale: ['--scale', scale])
 
 
 class Sql:
