@@ -1,10 +1,12 @@
 """cancel_stale_orders against real PostgreSQL. Expected values: orders specification, section 5."""
+import concurrent.futures
 import contextlib
 import random
 import signal
 
 from campaign import Campaign
 from orders_world import finished, kafka_mock, world  # noqa: F401
+from servers import wait_until
 
 TASK = 'cancel_stale_orders'
 
@@ -68,14 +70,19 @@ def test_a_backlog_is_worked_off_in_one_run_in_bounded_statements(world):
     stale(world, 95)
     world.order(1000)
     world.deployment.settings('orders', stale_batch_size=10)
-    world.sql('''CREATE TABLE statements (n bigint);
+    world.sql('''CREATE TABLE statements (i serial, n bigint, oldest bigint, newest bigint);
                  CREATE FUNCTION count_rows() RETURNS trigger LANGUAGE plpgsql AS $$
-                 BEGIN INSERT INTO statements SELECT count(*) FROM changed; RETURN NULL; END $$;
+                 BEGIN INSERT INTO statements (n, oldest, newest)
+                       SELECT count(*), min("goodTilBlock"), max("goodTilBlock") FROM changed; RETURN NULL; END $$;
                  CREATE TRIGGER t AFTER UPDATE ON orders REFERENCING NEW TABLE AS changed
                  FOR EACH STATEMENT EXECUTE FUNCTION count_rows()''')
     world.run(TASK)
     assert cancelled(world) == 95
-    assert [n for (n,) in world.sql('SELECT n FROM statements ORDER BY n')] == [5] + 9 * [10]
+    statements = world.sql('SELECT n, oldest, newest FROM statements ORDER BY i')
+    assert [n for n, _, _ in statements] == 9 * [10] + [5]
+    # the oldest first
+    assert statements[0][1] == 0 and statements[-1][2] == 6
+    assert all(before[2] <= after[1] for before, after in zip(statements, statements[1:])), statements
     metrics = world.agent.take()
     assert metrics['num_stale_orders.count|g'] == metrics['num_stale_orders_canceled.count|g'] == [95]
 
@@ -105,24 +112,69 @@ def test_a_dry_run_changes_nothing(world):
     assert cancelled(world) == 0 and world.agent.take() == {}
 
 
+@contextlib.contextmanager
+def run_beside(w):
+    """A run while the block's statements are; it must have ended well when the block has."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(w.run, TASK)
+        yield running
+        running.result()
+
+
+def wait_for_lock(w, running):
+    """Until a statement waits for a lock, or the run has ended."""
+    wait_until(lambda: running.done() or w.sql(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"),
+        'the run to end or to wait')
+
+
 def test_rows_in_use_are_left_for_later_and_replaced_orders_live(world):
     """Ender holds rows while the task runs: one order is replaced, one is filled, one is let go unchanged."""
     world.block(500)
     replaced, filled, untouched, free = (world.order(400) for _ in range(4))
-    other = world.postgres.connect(world.database)
-    other.autocommit = False
-    with other.cursor() as cursor:
+    with contextlib.closing(world.postgres.connect(world.database)) as other, other.cursor() as cursor:
+        other.autocommit = False
         cursor.execute('UPDATE orders SET "goodTilBlock" = 600 WHERE id = %s', (replaced,))
         cursor.execute("UPDATE orders SET status = 'FILLED' WHERE id = %s", (filled,))
         cursor.execute('SELECT FROM orders WHERE id = %s FOR UPDATE', (untouched,))
-        world.run(TASK)  # does not wait
-        assert status(world, free) == 'CANCELED'
-        assert world.agent.take()['num_stale_orders.count|g'] == [1]
-        other.commit()
-    other.close()
-    assert [status(world, id) for id in (replaced, filled, untouched)] == ['OPEN', 'FILLED', 'OPEN']
+        with run_beside(world) as running:
+            wait_for_lock(world, running)
+            waits = not running.done()
+            other.commit()
+    assert [status(world, id) for id in (replaced, filled, untouched, free)] == ['OPEN', 'FILLED', 'OPEN', 'CANCELED']
+    assert not waits
+    assert world.agent.take()['num_stale_orders.count|g'] == [1]
     world.run(TASK)
     assert [status(world, id) for id in (replaced, filled, untouched)] == ['OPEN', 'FILLED', 'CANCELED']
+
+
+def test_what_changes_while_the_statement_is_at_another_row_is_looked_at_again(world):
+    """The statement has begun, and so sees the rows as they were, and stops at the oldest: then Ender changes the others."""
+    world.block(500)
+    oldest, replaced, filled, partly, ended = (world.order(400 + i) for i in range(5))
+    world.sql(f"""CREATE FUNCTION wait_at_the_oldest() RETURNS trigger LANGUAGE plpgsql AS $$
+                  BEGIN IF NEW.id = '{oldest}' THEN PERFORM pg_advisory_xact_lock(77); END IF; RETURN NEW; END $$;
+                  CREATE TRIGGER t BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION wait_at_the_oldest()""")
+    # row after row; other plans lock all rows before the first is changed
+    world.sql(f'ALTER DATABASE "{world.database}" SET enable_hashjoin = off')
+    world.sql(f'ALTER DATABASE "{world.database}" SET enable_mergejoin = off')
+    with contextlib.closing(world.postgres.connect(world.database)) as ender, ender.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '10 s'")
+        cursor.execute('SELECT pg_advisory_lock(77)')
+        with run_beside(world) as running:
+            wait_for_lock(world, running)
+            try:
+                cursor.execute('UPDATE orders SET "goodTilBlock" = 600 WHERE id = %s', (replaced,))
+                cursor.execute("UPDATE orders SET status = 'FILLED' WHERE id = %s", (filled,))
+                cursor.execute('UPDATE orders SET "totalFilled" = 0.75 WHERE id = %s', (partly,))
+                cursor.execute("UPDATE orders SET status = 'BEST_EFFORT_CANCELED' WHERE id = %s", (ended,))
+                assert not running.done()
+            finally:
+                cursor.execute('SELECT pg_advisory_unlock(77)')
+    assert [status(world, id) for id in (oldest, replaced, filled, partly, ended)] == \
+        ['CANCELED', 'OPEN', 'FILLED', 'CANCELED', 'BEST_EFFORT_CANCELED']
+    assert world.sql('SELECT "totalFilled"::text FROM orders WHERE id = %s', (partly,)) == [('0.75',)]
+    assert world.agent.take()['num_stale_orders_canceled.count|g'] == [2]
 
 
 def test_no_live_order_is_cancelled_while_ender_places_replaces_and_fills(world):
