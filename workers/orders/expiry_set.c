@@ -52,15 +52,19 @@ static const RedisScript page_script = {
                 "return {due, redis.call('ZRANGE', key, low, math.min(low + size, due) - 1, 'WITHSCORES')}\n",
 };
 
+/* Returns how many members it removed, and the places in ARGV of those whose order's key is of another type. */
 static const RedisScript orphans_script = {
         .name = "remove_expiry_orphans",
-        .text = "local n = 0\n"
+        .text = "local n, foreign = 0, {}\n"
                 "for i, member in ipairs(ARGV) do\n"
-                "  if redis.call('EXISTS', KEYS[i + 1]) == 0 then\n"
+                "  local type = redis.call('TYPE', KEYS[i + 1]).ok\n"
+                "  if type == 'none' then\n"
                 "    n = n + redis.call('ZREM', KEYS[1], member)\n"
+                "  elseif type ~= 'string' then\n"
+                "    foreign[#foreign + 1] = i\n"
                 "  end\n"
                 "end\n"
-                "return n\n",
+                "return {n, foreign}\n",
 };
 
 static int no_memory(Error *reterr) {
@@ -234,7 +238,33 @@ int expiry_set_next(TaskContext *ctx, ExpirySet *s, Error *reterr) {
         return r < 0 ? r : (int) page_entries(s);
 }
 
-int expiry_set_remove_orphans(TaskContext *ctx, const ExpirySet *s, const size_t *indices, size_t n, int64_t *ret_n,
+/* The answer of the orphans' script: the indices it names are moved to the front. */
+static int take_foreign(const redisReply *reply, size_t *indices, size_t n, ExpiryOrphans *ret, Error *reterr) {
+        const redisReply *foreign;
+        int r;
+
+        r = redis_reply_check(reply, REDIS_REPLY_ARRAY, orphans_script.name, reterr);
+        if (r < 0)
+                return r;
+        foreign = reply->elements == 2 ? reply->element[1] : NULL;
+        if (!foreign || reply->element[0]->type != REDIS_REPLY_INTEGER || foreign->type != REDIS_REPLY_ARRAY)
+                goto unexpected;
+        ret->removed = reply->element[0]->integer;
+        for (size_t i = 0; i < foreign->elements; i++) {
+                int64_t at = foreign->element[i]->integer; /* counted from 1, ascending */
+
+                if (foreign->element[i]->type != REDIS_REPLY_INTEGER || at <= (int64_t) i || at > (int64_t) n)
+                        goto unexpected;
+                indices[ret->foreign++] = indices[at - 1];
+        }
+        return 0;
+
+unexpected:
+        return error_set(reterr, ERROR_NEVER, -EBADMSG, "redis: %s: unexpected answer of a script",
+                         orphans_script.name);
+}
+
+int expiry_set_remove_orphans(TaskContext *ctx, const ExpirySet *s, size_t *indices, size_t n, ExpiryOrphans *ret,
                               Error *reterr) {
         _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
         _cleanup_(keys_done) Keys k = { 0 }, members = { 0 };
@@ -242,7 +272,7 @@ int expiry_set_remove_orphans(TaskContext *ctx, const ExpirySet *s, const size_t
         bool done;
         int r;
 
-        *ret_n = 0;
+        *ret = (ExpiryOrphans){ 0 };
         if (n == 0)
                 return 0;
         for (size_t i = 0; i < n; i++)
@@ -264,8 +294,5 @@ int expiry_set_remove_orphans(TaskContext *ctx, const ExpirySet *s, const size_t
         r = task_redis_write(ctx, orphans_script.name, p, &done, reterr);
         if (r < 0 || !done)
                 return r;
-        r = redis_reply_check(redis_pipeline_reply(p, 0), REDIS_REPLY_INTEGER, orphans_script.name, reterr);
-        if (r >= 0)
-                *ret_n = redis_pipeline_reply(p, 0)->integer;
-        return r;
+        return take_foreign(redis_pipeline_reply(p, 0), indices, n, ret, reterr);
 }

@@ -27,7 +27,13 @@ ExpiryEntry expiry_set_entry(const ExpirySet *s, size_t i);
 /* Members due when the last page was read, from the first one on. */
 uint64_t expiry_set_due(const ExpirySet *s);
 
+typedef struct ExpiryOrphans {
+        int64_t removed; /* 0 in a dry run */
+        size_t foreign;  /* entries whose order's key exists, but is not of type string (0 in a dry run) */
+} ExpiryOrphans;
+
 /* Removes those of the page's entries from the set whose order does not exist, in one script: an order that was placed
- * since the page was read keeps its member. `indices` are of entries. ret_n: how many were removed (0 in a dry run). */
-int expiry_set_remove_orphans(TaskContext *ctx, const ExpirySet *s, const size_t *indices, size_t n, int64_t *ret_n,
+ * since the page was read keeps its member. `indices` are of entries; on success the first ret->foreign of them are
+ * those whose key holds what is no order. 0 or a negative errno with reterr. */
+int expiry_set_remove_orphans(TaskContext *ctx, const ExpirySet *s, size_t *indices, size_t n, ExpiryOrphans *ret,
                               Error *reterr);

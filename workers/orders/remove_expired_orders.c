@@ -100,17 +100,23 @@ static int add_removal(TaskContext *ctx, const Expiry *x, const ExpiryEntry *ent
 }
 
 /* A Redis that refuses to be written to must not keep removals from being sent. */
-static int remove_orphans(TaskContext *ctx, Expiry *x, const size_t *orphans, size_t n, Counts *c, Error *reterr) {
+static int remove_orphans(TaskContext *ctx, Expiry *x, size_t *orphans, size_t n, Counts *c, Error *reterr) {
         _cleanup_error_ Error e = ERROR_INIT;
-        int64_t removed;
+        ExpiryOrphans found;
         int r;
 
         if (n == 0 || x->keeps_orphans)
                 return 0;
-        r = expiry_set_remove_orphans(ctx, x->set, orphans, n, &removed, &e);
-        c->orphans += removed;
-        if (r >= 0)
+        r = expiry_set_remove_orphans(ctx, x->set, orphans, n, &found, &e);
+        c->orphans += found.removed;
+        if (r >= 0) {
+                for (size_t i = 0; i < found.foreign; i++) {
+                        ExpiryEntry entry = expiry_set_entry(x->set, orphans[i]);
+
+                        entry_failed(ctx, &entry, "its key in Redis is not of type string");
+                }
                 return 0;
+        }
         if (e.kind == ERROR_CANCELED) {
                 error_move(reterr, &e);
                 return r;
@@ -140,7 +146,7 @@ static int handle_page(TaskContext *ctx, Expiry *x, size_t n, RemovalBatch *batc
                 c->not_found++;
                 log_entry(ctx, x, &e, "Order or its data was not found");
                 if (e.order->type == REDIS_REPLY_STRING)
-                        entry_failed(ctx, &e, "it has no order data");
+                        entry_failed(ctx, &e, "it has no order data, or not as a string");
                 else
                         orphans[n_orphans++] = i;
         }

@@ -151,10 +151,10 @@ Test(expiry_set, values_are_of_their_members) {
 
 /* Vulcan places an order of an orphan's id between the page and its clean-up. */
 Test(expiry_set, an_order_placed_meanwhile_keeps_its_member) {
-        const size_t orphans[] = { 0, 1, 2 };
+        size_t orphans[] = { 0, 1, 2 };
         _cleanup_error_ Error e = ERROR_INIT;
         _fixture_ f = { 0 };
-        int64_t removed;
+        ExpiryOrphans found;
 
         up(&f, 4, 3);
         fill(&f);
@@ -162,10 +162,27 @@ Test(expiry_set, an_order_placed_meanwhile_keeps_its_member) {
         (void) REDIS(&f, "SET", "v4/orders/b", "placed");
         (void) REDIS(&f, "ZADD", "v4/orderExpiry", "200", "b");
         (void) REDIS(&f, "ZREM", "v4/orderExpiry", "c");
-        cr_assert_eq(expiry_set_remove_orphans(f.ctx, f.set, orphans, 3, &removed, &e), 0, "%s", error_text(&e));
-        cr_assert_eq(removed, 1);
+        cr_assert_eq(expiry_set_remove_orphans(f.ctx, f.set, orphans, 3, &found, &e), 0, "%s", error_text(&e));
+        cr_assert(found.removed == 1 && found.foreign == 0);
         cr_assert_eq(REDIS(&f, "ZCARD", "v4/orderExpiry"), 5);
         cr_assert_eq(REDIS(&f, "ZCOUNT", "v4/orderExpiry", "200", "200"), 1);
-        cr_assert_eq(expiry_set_remove_orphans(f.ctx, f.set, orphans, 0, &removed, &e), 0);
-        cr_assert_eq(removed, 0);
+        cr_assert_eq(expiry_set_remove_orphans(f.ctx, f.set, orphans, 0, &found, &e), 0);
+        cr_assert(found.removed == 0 && found.foreign == 0);
+}
+
+Test(expiry_set, keys_of_another_type_are_told_apart_from_orphans) {
+        size_t orphans[] = { 0, 2, 3, 4 };
+        _cleanup_error_ Error e = ERROR_INIT;
+        _fixture_ f = { 0 };
+        ExpiryOrphans found;
+
+        up(&f, 5, 5);
+        fill(&f);
+        (void) REDIS(&f, "HSET", "v4/orders/c", "a", "b");
+        (void) REDIS(&f, "SADD", "v4/orders/e", "a");
+        expect_page(&f, "a b c d e");
+        cr_assert_eq(expiry_set_remove_orphans(f.ctx, f.set, orphans, 4, &found, &e), 0, "%s", error_text(&e));
+        cr_assert(found.removed == 2 && found.foreign == 2);
+        cr_assert(orphans[0] == 2 && orphans[1] == 4);
+        cr_assert_eq(REDIS(&f, "ZCARD", "v4/orderExpiry"), 5);
 }
