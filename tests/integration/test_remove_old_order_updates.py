@@ -54,9 +54,26 @@ def test_pages(world):
         world.vulcan.park(Order(OWNER, i + 1, 0, flags=64), i, CUTOFF - i // 7)
     world.vulcan.park(Order(OWNER, 100, 0, flags=64), 1, CUTOFF + 1)
     world.deployment.settings('orders', page_size=10)
-    world.run(TASK)
+    done = world.run(TASK)
     assert world.redis.zcard(UPDATE_IDS) == world.redis.hlen(UPDATES) == 1
     assert world.agent.take()['remove_old_order_updates.num_removed|g'] == [25]
+    # a round trip for each full page and for the last; the next run finds one that is not full
+    assert round_trips(done) - round_trips(world.run(TASK)) == 2
+
+
+def round_trips(done):
+    return int(done.stdout.split(' round trips')[0].split()[-1])
+
+
+def test_the_largest_page(world):
+    """More than the longest page that a setting allows: Lua passes on only so many values at once."""
+    ids = [f'u{i:04}' for i in range(5001)]
+    world.redis.zadd(UPDATE_IDS, {id: 1 for id in ids})
+    world.redis.hset(UPDATES, mapping={id: vulcan.as_text(Order(OWNER, 1, 0).update(1)) for id in ids})
+    world.deployment.settings('orders', page_size=5000)
+    world.run(TASK)
+    assert world.redis.keys('v4/*') == []
+    assert world.agent.take()['remove_old_order_updates.num_removed|g'] == [5001]
 
 
 def test_a_long_run_gives_way_between_slices(world):
