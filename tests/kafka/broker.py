@@ -30,6 +30,7 @@ PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependenci
 LISTENERS = {'plain': 'PLAINTEXT', 'sasl': 'SASL_PLAINTEXT', 'ssl': 'SSL', 'mtls': 'SSL', 'saslssl': 'SASL_SSL',
              'wronghost': 'SSL', 'proxied': 'PLAINTEXT', 'controller': 'PLAINTEXT'}
 FETCH_TIMEOUT = 300
+START_DEADLINE = 240  # seconds; three where nobody else is busy
 KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
 
 
@@ -263,7 +264,7 @@ class KafkaBroker(Server):
             self._share()
             self.spawn(self._java('kafka.Kafka', properties), cwd=self.directory)
             try:
-                wait_until(self._answers, f'Kafka in {self.directory}', interval=0.1)
+                wait_until(self._answers, f'Kafka in {self.directory}', START_DEADLINE, interval=0.1)
                 return self
             except ServerError:
                 if self.running() or not fresh or 'Address already in use' not in self.log()[logged:]:
