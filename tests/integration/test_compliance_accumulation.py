@@ -305,7 +305,7 @@ def test_hosts_that_run_at_once_count_once(world, task):
     assert (read(world), world.cache(KEYS[task])) == (after, END)
 
 
-def test_a_checkpoint_that_an_original_moves_meanwhile_rolls_us_back(world):
+def test_a_checkpoint_that_an_original_moves_meanwhile_is_seen(world):
     """The original knows no advisory lock: it has read the same start and commits while we wait for its row."""
     volume_example(world)
     original = world.postgres.connect(world.database)
@@ -320,6 +320,27 @@ def test_a_checkpoint_that_an_original_moves_meanwhile_rolls_us_back(world):
     out = run.communicate(timeout=60)[0]
     assert run.returncode == 0, out
     assert (volumes(world), world.cache(KEYS[VOLUME])) == (VOLUME_AFTER, END)
+
+
+def test_a_first_checkpoint_that_an_original_writes_meanwhile_rolls_us_back(world):
+    """Without a checkpoint there is no row to lock: both have begun at the default start, and the original commits first."""
+    world.wallet('a')
+    world.fill('a', '2023-10-26T12:00:00Z', '1', '5')
+    world.block('2023-10-27T00:00:00Z')
+    original = world.postgres.connect(world.database)
+    original.autocommit = False
+    cursor = original.cursor()
+    cursor.execute('UPDATE wallets SET "totalVolume" = 5')
+    cursor.execute('INSERT INTO persistent_cache VALUES (%s, %s)', (KEYS[VOLUME], '2023-10-27T00:00:00.000+00:00'))
+    run = world.start(VOLUME, now=NOW)
+    servers.wait_until(lambda: world.waiting() > 0, 'a waiting run')
+    original.commit()
+    original.close()
+    out = run.communicate(timeout=60)[0]
+    assert run.returncode == 1 and 'was moved by another service meanwhile' in out, out
+    assert volumes(world) == {'a': '5'}
+    world.run(VOLUME, now=NOW)
+    assert (volumes(world), world.cache(KEYS[VOLUME])) == ({'a': '5'}, '2023-10-27T00:00:00.000+00:00')
 
 
 @both

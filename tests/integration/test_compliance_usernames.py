@@ -129,6 +129,12 @@ def test_two_addresses_of_a_page_that_want_one_name(world):
     done = world.run(TASK)
     assert names(world) == {'a': ['OnlyName']}
     assert rejected(done) == 6
+    # of many names that are taken the first twenty are logged, and all of them counted
+    for i in range(6):
+        world.subaccount(f'd{i}')
+    done = world.run(TASK)
+    assert names(world) == {'a': ['OnlyName']}
+    assert rejected(done) == 20 and 'rejected_names 24' in done.stdout + done.stderr
 
 
 def test_the_sha256_of_lists_is_logged_at_start(world, lists):

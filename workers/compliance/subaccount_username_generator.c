@@ -14,7 +14,7 @@
 #define AT "subaccount-username-generator#runTask"
 /* After this much of committed pages others get their turn. */
 #define SLICE_USEC (60 * USEC_PER_SEC)
-/* Names that were taken are logged one by one up to this many in a slice. */
+/* Names that were taken are logged one by one up to this many in a page. */
 #define REJECTED_LOGGED 20
 #define ADDRESS_SAMPLE 10
 
