@@ -99,7 +99,8 @@ static const SettingSpec settings[] = {
           .help = "Certificates of the authorities that vouch for the screening service; unset: the system's." },
         { "elliptic.timeout", SETTING_DURATION, "10 s", "10 ms", "5 min", .help = "Longest wait for one answer." },
         { "elliptic.max_retries", SETTING_INT, "3", "0", "100", .env = "ELLIPTIC_MAX_RETRIES",
-          .help = "Repetitions of a request that was answered 429 or 5xx, or whose connection was lost." },
+          .help = "Repetitions of a request that was answered 429, 500, 502, 503 or 504, or whose connection was "
+                  "lost." },
         { "elliptic.risk_score_threshold", SETTING_INT, "10", "-1000000", "1000000",
           .env = "ELLIPTIC_RISK_SCORE_THRESHOLD", .help = "An address is blocked from this score on." },
         { "status.close_only_days", SETTING_INT, "7", "0", "36500", .env = "CLOSE_ONLY_TO_BLOCKED_DAYS",
