@@ -1,6 +1,6 @@
 """Order books evaluated plainly, from the words of the market specification (sections 6, 11 and 13): what the tasks are
 held against. A book is {'BUY': (sizes, times), 'SELL': (sizes, times)}, dictionaries of texts by price."""
-from decimal import ROUND_HALF_UP, Decimal, localcontext
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 
 
 def side(book, name, remove_zeros=True):
@@ -50,8 +50,7 @@ def mid_price(book):
     bids, asks = read_rule(*ordered(book))
     if not bids or not asks:
         return None
-    with localcontext() as context:
-        context.prec = 200
+    with localcontext(Context(prec=200)):
         middle = (Decimal(bids[0][0]) + Decimal(asks[0][0])) / 2
         return fixed(middle.quantize(Decimal(1).scaleb(-20), ROUND_HALF_UP))
 
@@ -63,7 +62,6 @@ def member(price):
 def subticks(price, conversion_exponent, resolution):
     def divide(a, b):
         return (a / b).quantize(Decimal(1).scaleb(-20), ROUND_HALF_UP)
-    with localcontext() as context:
-        context.prec = 200
+    with localcontext(Context(prec=200)):
         value = divide(divide(Decimal(price), Decimal(10) ** conversion_exponent), Decimal(10) ** -6)
         return float(value * Decimal(10) ** resolution)

@@ -410,7 +410,7 @@ def backlog(world, heights=160, accounts=12):
 def test_backfill_is_killed_goes_on_and_tells_how_far_it_is(world):
     heights, rows = backlog(world)
     world.settings(slice='1 ms', transaction_rows=36, tasks={
-        TASK: {'interval': '1 s'}, 'update-pnl': {'interval': '50 ms'},
+        TASK: {'interval': '1 s'}, 'update-pnl': {'interval': '50 ms', 'lock_multiplier': 1000},
         **{f'aggregate_trading_rewards_{p}': {'enabled': False} for p in ('daily', 'weekly', 'monthly')}})
     world.deployment.settings(None, worker={'max_concurrent_running_tasks': 1})
     worker = world.deployment.worker('pnl', environment={'ROUNDTABLE_TEST_PROGRESS_USEC': '1000'})
