@@ -1,5 +1,6 @@
 """remove_expired_orders against real PostgreSQL and Redis and a Kafka mock whose records kcat reads. Expected values:
 orders specification, sections 2.5, 3.1 and 4."""
+import contextlib
 import random
 import subprocess
 import time
@@ -271,19 +272,40 @@ def test_a_redis_that_refuses_writes_does_not_keep_removals_back(world):
     assert world.redis.zcard(EXPIRY) == 3
 
 
-def test_what_earlier_pages_gave_is_sent_when_redis_fails(world):
-    """The values of the second page are so many bytes that Redis drops the connection."""
+@contextlib.contextmanager
+def redis_that_drops_the_second_page(world):
+    """Its values are so many bytes that Redis closes the connection."""
     world.vulcan.place(Order(OWNER, 1, 1))
     world.vulcan.place(Order(OWNER, 2, 2))
     world.deployment.settings('orders', page_size=1)
     world.redis.set(f'v4/orderData/{Order(OWNER, 2, 2).uuid}', b'x' * 5000000)
     world.redis.config_set('client-output-buffer-limit', 'normal 1000000 0 0')
     try:
-        done = world.run(TASK, expect=1)
+        yield
     finally:
         world.redis.config_set('client-output-buffer-limit', 'normal 0 0 0')
+
+
+def test_what_earlier_pages_gave_is_sent_when_redis_fails(world):
+    with redis_that_drops_the_second_page(world):
+        done = world.run(TASK, expect=1)
     assert [r.value for r in world.removals()] == [Order(OWNER, 1, 1).removal]
     assert 'redis' in done.stdout and world.agent.take()['expiry_message_sent|c'] == [1]
+
+
+def test_redis_and_kafka_that_fail_are_both_told_of(world):
+    world.kafka.kill()
+    world.deployment.settings(None, kafka={'brokers': world.kafka.bootstrap, 'connection_timeout': '1 s',
+                                           'request_timeout': '1 s'})
+    with redis_that_drops_the_second_page(world):
+        done = world.run(TASK, expect=1)
+    said = done.stdout + done.stderr
+    assert 'redis' in done.stdout and 'Removals of earlier pages were not sent: ' in said and 'to-vulcan' in said
+    assert 'expiry_message_sent|c' not in world.agent.take()
+    world.restart_kafka()
+    world.redis.delete(f'v4/orderData/{Order(OWNER, 2, 2).uuid}')
+    world.run(TASK)
+    assert [r.value for r in world.removals()] == [Order(OWNER, 1, 1).removal]
 
 
 def test_without_a_replica_the_primary_answers(world):

@@ -153,6 +153,16 @@ static int handle_page(TaskContext *ctx, Expiry *x, size_t n, RemovalBatch *batc
         return remove_orphans(ctx, x, orphans, n_orphans, c, reterr);
 }
 
+/* Redis has failed, which is the error to tell; what earlier pages gave is sent all the same. */
+static void send_the_rest(TaskContext *ctx, RemovalBatch *batch) {
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        if (removal_batch_send(ctx, batch, &e) < 0 && e.kind != ERROR_CANCELED)
+                task_log(ctx, LOG_LEVEL_ERROR, AT,
+                         (const LogField[]){ LOG_STRING("ERROR_TEXT", "error", error_text(&e)) }, 1,
+                         "Removals of earlier pages were not sent: %s", error_text(&e));
+}
+
 /* Page after page until there is none, or until the slice is over: 0, TASK_MORE or a negative errno. */
 static int handle_pages(TaskContext *ctx, Expiry *x, RemovalBatch *batch, Counts *c, Error *reterr) {
         uint64_t until = clock_monotonic_usec() + settings_duration_usec(task_settings(ctx), "orders.slice");
@@ -170,9 +180,12 @@ static int handle_pages(TaskContext *ctx, Expiry *x, RemovalBatch *batch, Counts
                         break;
                 }
         }
-        /* what earlier pages gave is sent also if Redis fails; its error is the one to tell */
-        r = removal_batch_send(ctx, batch, n < 0 ? NULL : reterr);
-        return n < 0 ? n : r < 0 ? r : n;
+        if (n < 0) {
+                send_the_rest(ctx, batch);
+                return n;
+        }
+        r = removal_batch_send(ctx, batch, reterr);
+        return r < 0 ? r : n;
 }
 
 /* A counter that nothing was counted for is not sent, as by the original. */
