@@ -168,6 +168,7 @@ static int make_lock(Run *run, Error *reterr) {
                         .original_extended = multiplier > 0,
                 },
                 .force = run->options->force,
+                .preview = run->options->dry_run,
         };
 
         if (gethostname(host, sizeof(host) - 1) < 0)
@@ -364,7 +365,9 @@ static int locked_run(Run *run, TaskRun body) {
         if (code >= 0)
                 return code;
         code = execute(run, body);
-        if (run_lock_end(run->lock, run_result_to_string(run->record.result), &e) < 0)
+        /* a preview is no success that others may rely on */
+        if (run_lock_end(run->lock, run->options->dry_run ? "previewed" : run_result_to_string(run->record.result),
+                         &e) < 0)
                 /* what was done is done; others wait a little longer */
                 (void) fprintf(stderr, "%s: its lock could not be released and runs out by itself: %s\n",
                                run->options->task, error_text(&e));

@@ -22,6 +22,8 @@ struct RunLock {
         RedisConn *redis; /* the main thread's before the start and after the join of the renewing thread */
         uint64_t ttl_usec;
         int64_t started_usec;
+        bool preview;
+        uint64_t left_usec; /* what was left of our own interval when the lock was taken */
         CancelToken *stop, *run;
         pthread_t thread;
         bool held, renewing;
@@ -55,6 +57,7 @@ int run_lock_new(const RunLockOptions *options, RunLock **ret, Error *reterr) {
         l->task = options->task;
         l->task.task = l->name;
         l->flags = options->force ? LOCK_IGNORE_R : 0;
+        l->preview = options->preview;
         /* where the original has no E for the task, R alone keeps it away, and it must not run out either */
         l->ttl_usec = l->task.original_extended ? l->task.extended_ttl_usec
                                                 : least(l->task.extended_ttl_usec, l->task.interval_usec);
@@ -141,8 +144,10 @@ int run_lock_take(RunLock *l, CancelToken *token, LockTakeResult *ret, Error *re
         int r;
 
         (void) random_uuid(l->uuid);
+        l->left_usec = 0;
         r = take(l, l->flags, token, &result, reterr);
         if (r >= 0 && is_own_interval(&result)) {
+                l->left_usec = result.wait_usec;
                 lock_take_result_done(&result);
                 result = (LockTakeResult){ 0 };
                 sent = clock_monotonic_usec();
@@ -171,8 +176,12 @@ bool run_lock_may_commit(RunLock *l) {
 }
 
 int run_lock_end(RunLock *l, const char *result, Error *reterr) {
+        LockTask task = l->task;
         uint64_t wait;
 
+        /* the next real run is due when it was before */
+        if (l->preview)
+                task.interval_usec = l->left_usec;
         if (l->renewing) {
                 cancel_token_cancel(l->stop, CANCEL_REQUEST);
                 (void) pthread_join(l->thread, NULL);
@@ -181,7 +190,7 @@ int run_lock_end(RunLock *l, const char *result, Error *reterr) {
         if (!l->held)
                 return 0;
         l->held = false;
-        return lock_end(l->redis, &l->identity, &l->task, l->uuid, result, NULL, &wait, reterr);
+        return lock_end(l->redis, &l->identity, &task, l->uuid, result, NULL, &wait, reterr);
 }
 
 RunLock *run_lock_free(RunLock *l) {

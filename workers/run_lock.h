@@ -12,7 +12,8 @@ typedef struct RunLockOptions {
         const char *service, *host, *family; /* copied */
         const char *run_id;
         LockTask task;
-        bool force; /* go ahead past R */
+        bool force;   /* go ahead past R */
+        bool preview; /* nothing is done: the interval stays what it was before */
 } RunLockOptions;
 
 /* No I/O. */

@@ -71,6 +71,20 @@ def test_dry_run_changes_nothing(deployment, redis):
     assert p.returncode == 0 and 'to-websockets-markets' in p.stdout, p
 
 
+def test_a_preview_costs_no_interval_and_is_no_success(deployment, redis):
+    enable(deployment, '1 h', rows_sleep='10 ms')
+    hash_key = 'roundtable.control.testing_rows.run'
+    assert run_once(deployment, 'testing_rows', '--dry-run').returncode == 0
+    assert not redis.exists(R.format('testing_rows')) and not redis.exists(E.format('testing_rows'))
+    assert redis.hget(hash_key, 'last_success') is None and redis.hget(hash_key, 'last_result') == b'previewed'
+    # what is left of the interval after a real run is left by a preview too
+    assert run_once(deployment, 'testing_rows').returncode == 0
+    success, expires = redis.hget(hash_key, 'last_success'), int(redis.hget(hash_key, 'r_expires'))
+    assert run_once(deployment, 'testing_rows', '--dry-run').returncode == 0
+    assert redis.hget(hash_key, 'last_success') == success is not None
+    assert redis.pttl(R.format('testing_rows')) > 0 and abs(int(redis.hget(hash_key, 'r_expires')) - expires) < 1000000
+
+
 def test_one_that_runs_is_named_and_waited_for(deployment, redis):
     enable(deployment, '1 h', rows_sleep='1500 ms')
     first = start(deployment, 'testing_rows')
