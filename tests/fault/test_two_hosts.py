@@ -31,7 +31,7 @@ class Fleet:
         postgres.execute(TABLES, database=database)
         with contextlib.closing(redis_server.client()) as c:
             c.set('roundtable.control.epoch', 1)  # else the first take waits for the owners of locks
-        self.hosts, self.workers, self.kills = [], [], 0
+        self.hosts, self.workers, self.kills, self.deaths = [], [], 0, []
         settings = {'enabled': True, 'interval': interval}
         if task == 'testing_rows':
             settings['lock_multiplier'] = 5
@@ -71,16 +71,24 @@ class Fleet:
         return self.postgres.execute("SELECT count(*) FROM testing_runs WHERE event = 'begin' AND host LIKE %s", (host,),
                                      self.database)[0][0]
 
+    def about_to_die(self, host):
+        """What the host is running now, it runs at least until now."""
+        self.deaths.append((host, self.postgres.execute('SELECT clock_timestamp()', database=self.database)[0][0]))
+
     def kill(self, i):
+        self.about_to_die(('one', 'two')[i])
         self.workers[i].kill()
         self.kills += 1
         self.workers[i] = self.hosts[i].worker('testing')
 
     def overlaps(self):
-        """Pairs of runs that were under way at once. A killed run has no end; it is over when its worker is gone."""
+        """Pairs of runs that were under way at once. A killed run has no end; it lasted until its worker was killed."""
         rows = self.rows()
-        ended = {r[0]: r[3] for r in rows if r[2] == 'end'}
         begun = [r for r in rows if r[2] == 'begin']
+        ended = {}
+        for host, at in self.deaths:
+            ended.update({r[0]: at for r in [r for r in begun if r[1] == host and r[3] < at][-1:]})
+        ended.update({r[0]: r[3] for r in rows if r[2] == 'end'})
         return [(a, b) for a, b in zip(begun, begun[1:]) if a[0] in ended and b[3] < ended[a[0]]]
 
     def unfinished(self):
