@@ -211,15 +211,24 @@ static void worker_ended_in_order(WorkerProcess *w) {
                 worker_set_state(w, WORKER_DISABLED, USEC_INFINITY);
 }
 
+/* One that was told to stop before it was ready may have found at that moment that it cannot be. That was about the old
+ * settings, and a stop is a stop. */
+static bool worker_drained(const WorkerProcess *w, const siginfo_t *si) {
+        if (w->state != WORKER_DRAINING || si->si_code != CLD_EXITED)
+                return false;
+        return si->si_status == 0 ||
+               (w->ready_usec == 0 && (si->si_status == EXIT_CODE_TRY_AGAIN || si->si_status == EXIT_CODE_CONFIG));
+}
+
 static int on_child(sd_event_source *source _unused_, const siginfo_t *si, void *userdata) {
         WorkerProcess *w = userdata;
         Supervisor *s = w->supervisor;
-        bool exited = si->si_code == CLD_EXITED, draining = w->state == WORKER_DRAINING;
+        bool exited = si->si_code == CLD_EXITED;
         char what[64];
 
         describe_exit(si, w->hung, what, sizeof what);
         replace_text(&w->last_exit, what);
-        if (draining && exited && si->si_status == 0)
+        if (worker_drained(w, si))
                 worker_ended_in_order(w);
         else {
                 if (w->ready_usec == 0)

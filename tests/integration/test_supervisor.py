@@ -202,6 +202,19 @@ def test_reload_restarts_only_what_changed(fake):
     assert fake.worker()['pid'] != testing and fake.worker('market')['pid'] == market
 
 
+@pytest.mark.parametrize('word', ['late75', 'late78'])
+def test_a_refusal_of_the_old_settings_does_not_keep_the_new_ones_from_starting(fake, word):
+    fake.say(word)
+    fake.start(wait=False)
+    wait_until(lambda: os.path.exists(fake.word_file + '.handover'), 'hand-over')
+    first = fake.worker()['pid']
+    fake.say('ok')
+    fake.deployment.settings('testing', watchdog='19 s')
+    p = fake.verb('reload')
+    assert p.returncode == 0, p
+    assert fake.worker()['state'] == 'running' and fake.worker()['pid'] != first
+
+
 def test_bad_reload_keeps_everything_and_says_why(fake):
     fake.start()
     pid = ready(fake)['pid']

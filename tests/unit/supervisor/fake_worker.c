@@ -1,8 +1,9 @@
 /* A worker that does no work, for the tests of the supervisor: speaks workers/worker_protocol.h and misbehaves as the
- * file $ROUNDTABLE_TEST_FAKE says, one word: ok, no-hello, no-ready, crash-start, segv, hang, exit75, exit78, slow-stop
- * (takes three seconds to end), ask (asks the supervisor for its status and for a reload, and leaves the answers in
- * $ROUNDTABLE_TEST_FAKE.answers). The file is read at each start, so a test changes it between two. What was handed
- * over is left in $ROUNDTABLE_TEST_FAKE.handover. */
+ * file $ROUNDTABLE_TEST_FAKE says, one word: ok, no-hello, no-ready, crash-start, segv, hang, exit75, exit78, late75
+ * and late78 (exit when told to stop before they are ready), slow-stop (takes three seconds to end), ask (asks the
+ * supervisor for its status and for a reload, and leaves the answers in $ROUNDTABLE_TEST_FAKE.answers). The file is
+ * read at each start, so a test changes it between two. What was handed over is left in $ROUNDTABLE_TEST_FAKE.handover.
+ */
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -137,6 +138,11 @@ int main(int argc, char **argv) {
         free(out);
         while (strcmp(word, "no-ready") == 0 && !stop)
                 (void) usleep(10000);
+        if (strncmp(word, "late", 4) == 0) {
+                while (!stop)
+                        (void) usleep(10000);
+                return atoi(word + 4);
+        }
         if (sd_notify(0, "READY=1\nSTATUS=fake\nX_ROUNDTABLE_HEALTH=ok\nX_ROUNDTABLE_RUNNING=one,two") < 0)
                 return 7;
         if (strcmp(word, "ask") == 0)
