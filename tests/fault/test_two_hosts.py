@@ -4,6 +4,7 @@ Runs are counted by the rows that testing_rows writes, all stamped by the one da
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,8 @@ INTERVALS = int(os.environ.get('ROUNDTABLE_SOAK_INTERVALS', '100'))
 
 
 class Fleet:
-    def __init__(self, build, postgres, database, redis_server, interval, sleep, task='testing_rows', urls=(None, None)):
+    def __init__(self, build, postgres, database, redis_server, interval, sleep, task='testing_rows', urls=(None, None),
+                 supervised=False):
         self.postgres, self.database, self.redis = postgres, database, redis_server
         self.task, self.original = task, None
         postgres.execute(TABLES, database=database)
@@ -41,7 +43,8 @@ class Fleet:
             if url:
                 d.settings(None, redis={'url': url, 'reconnect_delay': '50 ms'})
             d.settings('testing', host=name, rows_sleep=sleep, tasks={task: settings})
-            self.workers.append(d.worker('testing'))
+            self.workers.append(d.supervisor(['--family', 'testing'], {'ROUNDTABLE_TEST_BACKOFF_FIRST_USEC': '1000'})
+                                if supervised else d.worker('testing'))
 
     def add_original(self, interval_ms, run_ms, multiplier=None):
         """An instance of the original, imitated, whose runs write the same rows."""
@@ -80,6 +83,17 @@ class Fleet:
         self.workers[i].kill()
         self.kills += 1
         self.workers[i] = self.hosts[i].worker('testing')
+
+    def kill_supervised(self, i):
+        """Its supervisor starts another one, which is told whose locks are to be cleared."""
+        def pid():
+            (w,) = [w for w in self.workers[i].control('status')['workers'] if w['family'] == 'testing']
+            return w['state'] == 'running' and w['pid']
+        victim = self.workers[i].wait_for(pid, 'a worker')
+        self.about_to_die(('one', 'two')[i])
+        os.kill(victim, signal.SIGKILL)
+        self.kills += 1
+        self.workers[i].wait_for(lambda: pid() not in (False, victim), 'its replacement')
 
     def overlaps(self):
         """Pairs of runs that were under way at once. A killed run has no end; it lasted until its worker was killed."""
@@ -125,6 +139,18 @@ def test_never_two_runs_at_a_time_whoever_is_killed(fleet):
         f.kill(generator.randrange(2))
     wait_until(lambda: f.count() >= INTERVALS + 5, 'runs after the last kill')
     assert {r[1] for r in f.rows()} == {'one', 'two'}, 'both hosts take their part'
+    finish(f)
+
+
+def test_two_supervisors_whose_workers_are_killed(fleet):
+    """The whole service on both hosts: replacements clear the locks of the dead at once, and of nobody else."""
+    f = fleet(supervised=True)
+    generator = random.Random(SEED + 3)
+    for target in range(10, 41, 10):
+        wait_until(lambda: f.count() >= target, f'{target} runs', deadline=120)
+        f.kill_supervised(generator.randrange(2))
+    seen = {host: f.count(host) for host in ('one', 'two')}
+    wait_until(lambda: all(f.count(host) > n for host, n in seen.items()), 'runs of both', deadline=120)
     finish(f)
 
 
