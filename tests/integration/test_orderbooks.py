@@ -260,6 +260,16 @@ def test_prices_far_from_one(world):
         assert list(world.prices(ticker)) == [member], ticker
 
 
+def test_a_mid_price_beyond_doubles_is_named_and_the_others_are_done(world):
+    """One would be stored as "inf", which no reader parses; the other has more digits than a number may have."""
+    for i, (ticker, ask) in enumerate({'A-USD': '6', 'INFINITE': '1e400', 'LONG': '1e5000', 'Z-USD': '8'}.items()):
+        world.market(i, ticker)
+        world.book(ticker, {'4': ('1', '1')}, {ask: ('1', '1')})
+    assert world.do('cache-orderbook-mid-prices')['itemsFailed'] == 2
+    assert items(world) == ['market INFINITE', 'market LONG']
+    assert [list(world.prices(t)) for t in ('A-USD', 'INFINITE', 'LONG', 'Z-USD')] == [['5'], [], [], ['6']]
+
+
 # what all of them must bear
 
 GARBAGE = {  # what is wrong: how to make it so

@@ -1,6 +1,7 @@
 /* cache-orderbook-mid-prices: keeps about a minute of mid prices of each market, from which the indexer takes the
  * median for its candles (market specification, section 13). */
 
+#include <math.h>
 #include <stdio.h>
 
 #include "common/clock.h"
@@ -10,10 +11,12 @@
 
 /* Keys of one script. */
 #define KEYS_PAGE 1000
+#define MEMBER_SIZE 32
 
 typedef struct MidPrice {
         const OrderbookMarket *market;
-        char *price; /* fixed decimal */
+        char *price;              /* fixed decimal */
+        char member[MEMBER_SIZE]; /* as it is stored */
 } MidPrice;
 
 typedef struct MidPrices {
@@ -28,40 +31,50 @@ static void mid_prices_done(MidPrices *p) {
         free(p->prices);
 }
 
-static int on_book(const OrderbookMarket *m, Orderbook *b, void *userdata, Error *reterr) {
-        MidPrices *p = userdata;
-        char *price = NULL;
-        int r;
-
-        r = orderbook_mid_price(b, &price, reterr);
-        if (r >= 0 && price)
-                p->prices[p->n++] = (MidPrice){ .market = m, .price = price };
-        return r;
-}
-
 /* What the original stores: the text that its script makes of a Lua number. While originals write the same keys,
- * another text would make two members of one price (section 4.4). */
-static int format_member(const char *price, char *member, size_t size) {
+ * another text would make two members of one price (section 4.4). -ERANGE: no double is near it, and readers could not
+ * parse what would be stored. */
+static int format_member(const char *price, char member[static MEMBER_SIZE]) {
         double number;
         int r = orderbook_number((OrderbookText){ price, strlen(price) }, &number);
 
+        if (r >= 0 && !isfinite(number))
+                r = -ERANGE;
         if (r >= 0)
-                (void) snprintf(member, size, "%.17g", number);
+                (void) snprintf(member, MEMBER_SIZE, "%.17g", number);
         return r;
+}
+
+static int on_book(const OrderbookMarket *m, Orderbook *b, void *userdata, Error *reterr) {
+        _cleanup_free_ char *price = NULL;
+        MidPrices *p = userdata;
+        MidPrice *mid = p->prices + p->n;
+        int r;
+
+        r = orderbook_mid_price(b, &price, reterr);
+        if (r < 0 || !price)
+                return r;
+        if (format_member(price, mid->member) < 0)
+                return error_set(reterr, ERROR_NEVER, -EBADMSG, "its mid price %.60s%s is too large", price,
+                                 strlen(price) > 60 ? "…" : "");
+        mid->market = m;
+        mid->price = price;
+        price = NULL;
+        p->n++;
+        return 0;
 }
 
 static int add_page(MidPrices *p, RedisPipeline *pipeline, size_t from, size_t n, const char *seconds) {
         _cleanup_free_ char **keys = calloc(n, sizeof(*keys));
         _cleanup_free_ const char **args = calloc(n + 1, sizeof(*args));
-        char(*members)[32] = calloc(n, sizeof(*members));
-        int r = keys && args && members ? 0 : -ENOMEM;
+        int r = keys && args ? 0 : -ENOMEM;
 
         for (size_t i = 0; i < n && r >= 0; i++) {
                 const MidPrice *m = p->prices + from + i;
 
                 keys[i] = str_printf("v4/orderbook_mid_prices/%s", m->market->ticker);
-                r = keys[i] ? format_member(m->price, members[i], sizeof(members[i])) : -ENOMEM;
-                args[i] = members[i];
+                r = keys[i] ? 0 : -ENOMEM;
+                args[i] = m->member;
                 if (r >= 0)
                         task_log(p->ctx, LOG_LEVEL_DEBUG, "orderbook-mid-prices-cache#fetchAndCacheOrderbookMidPrices",
                                  (const LogField[]){ LOG_STRING("CACHE_KEY", "cacheKey", keys[i]),
@@ -75,7 +88,6 @@ static int add_page(MidPrices *p, RedisPipeline *pipeline, size_t from, size_t n
         }
         for (size_t i = 0; i < n && keys; i++)
                 free(keys[i]);
-        free(members);
         return r;
 }
 
