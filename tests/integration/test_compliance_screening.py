@@ -477,6 +477,30 @@ def test_addresses_that_failed_come_last(w, service):
     assert sorted(known(w)) == ['a', 'b', 'c', 'd'] and not w.redis.exists(FAILED)
 
 
+def test_addresses_that_failed_leave_room_for_those_of_other_kinds(w, service):
+    """As many new ones that always fail as there are places, next to one that is stale and one that is old."""
+    bad = [f'bad{i:02d}' for i in range(12)]
+    active(w, *bad, 's')
+    data(w, 's', False, '2026-01-01T00:00:00Z')
+    service.answers = {a: {'status': 400} for a in bad}
+    settle(w, service, screening={'max_per_run': 13})
+    w.run(TASK)
+    assert sorted(service.asked()) == bad + ['s'] and list(known(w)) == ['s']
+    w.sql('UPDATE compliance_data SET "updatedAt" = %s', ('2026-01-01T00:00:00Z',))
+    w.wallet('o')
+    data(w, 'o', False, '2025-10-01T00:00:00Z')
+    settle(w, service, screening={'max_per_run': 10})
+    service.requests.clear()
+    w.run(TASK)
+    asked = service.asked()
+    assert len(asked) == 10 and {'s', 'o'} <= set(asked) and w.redis.zcard(FAILED) == 12
+    # and where others want all places, a tenth of these is left for those who failed
+    active(w, *(f'n{i:02d}' for i in range(30)))
+    service.requests.clear()
+    w.run(TASK)
+    assert sorted(a[0] for a in service.asked()) == ['b'] + ['n'] * 9
+
+
 def test_neither_key_nor_secret_nor_signature_is_said(w, service):
     active(w, *(f'a{i}' for i in range(8)))
     service.answers = dict(zip((f'a{i}' for i in range(8)), BAD.values()))
