@@ -75,7 +75,7 @@ const SettingSpec settings_common_table[] = {
           .env_unit = SETTING_ENV_MSEC, .help = "Wait between attempts to reconnect." },
         { "redis.reconnect_error_threshold", SETTING_INT, "10", "0", "1000000",
           .env = "REDIS_RECONNECT_ATTEMPT_ERROR_THRESHOLD",
-          .help = "Attempts after which a failing reconnect is logged as an error instead of a warning." },
+          .help = "Failed attempts to reconnect after which an outage, a warning at first, is logged as an error." },
 
         /* Kafka */
         { "kafka.brokers", SETTING_LIST, "localhost:9092", .env = "KAFKA_BROKER_URLS",

@@ -22,6 +22,7 @@ typedef struct CoordinatorOptions {
         const char *const *dead_instances; /* predecessors whose runs are cleared before the first take */
         size_t n_dead;
         uint64_t reconnect_delay_usec;
+        uint64_t reconnect_error_threshold; /* failed attempts of one outage, after which it is an error in the log */
 } CoordinatorOptions;
 
 typedef enum CoordinatorEventType {

@@ -64,15 +64,23 @@ static void complain(Coordinator *c, Slot *slot, const Error *e) {
         log_error_object(LOG_LEVEL_ERROR, NULL, "coordinator", e, NULL, 0, "redis refused a lock operation");
 }
 
+/* A short outage is a warning, told by who hears of the change; one that lasts is an error, told once. */
+static void count_failure(Coordinator *c, const Error *e) {
+        if (c->attempts++ == c->reconnect_error_threshold)
+                log_error_object(LOG_LEVEL_ERROR, NULL, "coordinator", e, NULL, 0, "redis still cannot be reached");
+}
+
 bool contact_end(Coordinator *c, Slot *slot, int r, const Error *e) {
         if (r >= 0) {
                 report_state(c, true, NULL);
-                c->contact_usec = 0;
+                c->contact_usec = c->attempts = 0;
         } else if (e->kind == ERROR_NEVER && r == -EBADMSG) {
                 report_state(c, true, NULL);
+                c->attempts = 0;
                 complain(c, slot, e);
         } else {
                 report_state(c, false, error_text(e));
+                count_failure(c, e);
                 c->contact_usec = clock_monotonic_usec() + c->reconnect_delay_usec;
         }
         (void) contact_check_confirmations(c);

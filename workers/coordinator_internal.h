@@ -75,7 +75,7 @@ struct Coordinator {
         size_t n_tasks;
         char **dead;
         size_t n_dead;
-        uint64_t reconnect_delay_usec;
+        uint64_t reconnect_delay_usec, reconnect_error_threshold;
 
         pthread_t thread;
         bool started;
@@ -92,6 +92,7 @@ struct Coordinator {
         RedisConn *redis;
         bool reachable_known, reachable, dead_cleared;
         uint64_t contact_usec; /* monotonic: not before, after a failure */
+        uint64_t attempts;     /* that failed since Redis last answered */
         uint64_t pauses_usec;  /* monotonic: the next look-up */
         char *complaint;       /* last error that was not the connection's */
 };

@@ -161,6 +161,7 @@ static int make_coordinator(Worker *w, Error *reterr) {
                 .dead_instances = (const char *const *) w->start->dead_instances,
                 .n_dead = w->start->n_dead,
                 .reconnect_delay_usec = settings_duration_usec(s, "redis.reconnect_delay"),
+                .reconnect_error_threshold = (uint64_t) settings_int(s, "redis.reconnect_error_threshold"),
         };
         int r = -ENOMEM;
 

@@ -246,6 +246,30 @@ def test_goes_on_when_redis_is_back(bench, redis_server):
     assert w.stop() == 0
 
 
+@pytest.mark.parametrize('threshold', [3, 1000000])
+def test_an_outage_of_redis_that_lasts_is_an_error_told_once(bench, redis_server, threshold):
+    bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '50 ms'})
+    bench.deployment.settings(None, redis=dict(bench.deployment.common['redis'], reconnect_delay='10 ms',
+                                               reconnect_error_threshold=threshold))
+    w = bench.worker()
+    w.wait_for(lambda: bench.events('testing_rows'), 'the first run')
+
+    def errors():
+        return [r['message'] for r in w.records(level='error') if 'redis still cannot be reached' in r['message']]
+    for outages in (1, 2):
+        redis_server.stop()
+        try:
+            w.wait_for(lambda: not w.control('status')['worker']['servers']['redis']['ok'], 'redis missing')
+            if threshold == 3:
+                w.wait_for(lambda: len(errors()) == outages, 'the error')
+        finally:
+            redis_server.start()
+        redis_server.client().set('roundtable.control.epoch', 1)
+        w.wait_for(lambda: w.control('status')['worker']['servers']['redis']['ok'], 'redis back')
+    assert w.stop() == 0
+    assert len(errors()) == (2 if threshold == 3 else 0)
+
+
 def test_a_killed_worker_leaves_only_what_expires(bench):
     bench.tasks({'rows_sleep': '1 h'}, testing_rows={'interval': '200 ms'})
     w = bench.worker()
