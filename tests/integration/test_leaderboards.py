@@ -2,6 +2,7 @@
 import datetime
 import os
 import random
+import re
 from decimal import Decimal
 
 import pytest
@@ -202,6 +203,19 @@ def test_chunks_write_the_same(world):
     example(world)
     run(world, 'all_time', environment={'LEADERBOARD_PNL_MAX_ROWS_PER_UPSERT': '1'})
     assert board(world, 'ALL_TIME') == EXPECTED['all_time']
+
+
+def test_round_trips_do_not_grow_with_addresses(world):
+    trips = []
+    for n in (2, 80):
+        world.clear()
+        example(world)
+        for i in range(n):
+            tick(world, world.subaccount(f'dydx1acc{i:02d}'), at(minutes=2), 510, f'{i}.000000', '1.000000')
+        done = run(world, 'weekly')
+        trips.append(int(re.search(r'(\d+) round trips', done.stdout).group(1)))
+        assert len(board(world, 'SEVEN_DAYS')) == n + 3
+    assert trips[0] == trips[1]
 
 
 def test_a_dry_run_writes_nothing(world):

@@ -2,6 +2,7 @@
 import datetime
 import json
 import random
+import re
 import subprocess
 
 import pytest
@@ -451,6 +452,24 @@ def test_a_filled_hour_takes_as_many_pages_as_it_needs(world):
     world.run(TASK, '2024-03-01T14:00:20.000Z')
     assert {t[0] for t in world.ticks('"blockHeight" = 20100')} == {ALICE, BOB, *people}
     assert len(world.ticks('"blockHeight" = 20200')) == 2
+
+
+def test_round_trips_do_not_grow_with_accounts(world):
+    """Accounts that Redis knows and others, with positions updated at heights of their own."""
+    trips = []
+    for n in (2, 80):
+        world.clear()
+        example(world)
+        for i in range(n):
+            who = world.subaccount(f'dydx1acc{i}', updated=15000 + i)
+            world.transfer(100 + i, '5', to=who)
+            world.position(who, i % 2, '1')
+            if i % 2:
+                world.cached(who, 16900, ALICE_BEFORE[2])
+        done = world.run(TASK, NOW)
+        trips.append(int(re.search(r'(\d+) round trips', done.stdout).group(1)))
+        assert len(world.ticks()) == n + 2
+    assert trips[0] == trips[1]
 
 
 # crashes, concurrency
