@@ -7,7 +7,7 @@ from rows import Row, Sql, array, bind
 
 FAMILY = 'pnl'
 HOUR_BEFORE, LAST = 10017280, 10018000  # heights with funding updates in the sample
-REWARDS_KEY = 'v4/aggregate_trading_rewards_processed/DAILY'
+PERIODS = {'daily': ('DAILY', 'day'), 'weekly': ('WEEKLY', 'week'), 'monthly': ('MONTHLY', 'month')}
 HEIGHTS, ACCOUNTS, MARKETS = 10000, 200, 3
 
 
@@ -52,30 +52,38 @@ def hour(bench):
                                   FROM blocks) AS b''')[0]
 
 
-def rewards_due_again(bench):
-    bench.sql("SET timezone = 'UTC'")
-    bench.redis.set(REWARDS_KEY, hour(bench)[0])
-    bench.sql("DELETE FROM persistent_cache WHERE key = 'aggregateTradingRewardsProcessed/DAILY'")
-    bench.sql('VACUUM ANALYZE trading_reward_aggregations')
+def rewards_due_again(which):
+    period, _ = PERIODS[which]
+
+    def reset(bench):
+        bench.sql("SET timezone = 'UTC'")
+        bench.redis.set(f'v4/aggregate_trading_rewards_processed/{period}', hour(bench)[0])
+        bench.sql('DELETE FROM persistent_cache WHERE key = %s', (f'aggregateTradingRewardsProcessed/{period}',))
+        bench.sql('VACUUM ANALYZE trading_reward_aggregations')
+    return reset
 
 
-def rewards_floor(bench):
-    start, end = hour(bench)
-    cache = 'aggregateTradingRewardsProcessed/DAILY'
-    interval = bind(bench.statement('pnl', 'read_rewards_interval'), start, cache, 'day', 3600000, 'NULL', 'NULL')
-    interval = interval.replace("'NULL'", 'NULL')
-    (height,) = bench.sql('''SELECT "blockHeight" FROM blocks WHERE time >= date_trunc('day', %s::timestamptz)
-                             ORDER BY time LIMIT 1''', (start,))[0]
-    rewards = bind(bench.statement('pnl', 'read_rewards'), start, end)
-    addresses, amounts = [array(c) for c in zip(*bench.sql(rewards))]
-    ids = array(row[0] for row in bench.sql('''SELECT id FROM trading_reward_aggregations
-        WHERE period = 'DAILY' AND "startedAtHeight" = %s AND address = ANY (%s::text[])''', (height, addresses)))
-    return [Sql('\n'.join([
-        "SET timezone = 'UTC';", 'BEGIN;',
-        bind(bench.statement('pnl', 'lock_task'), 'roundtable/aggregate_trading_rewards_daily') + ';', interval + ';',
-        rewards + ';', bind(bench.statement('pnl', 'read_aggregations'), addresses, amounts, 'DAILY', height) + ';',
-        bind(bench.statement('pnl', 'update_aggregations'), ids, amounts) + ';',
-        bind(bench.statement('pnl', 'write_cache'), cache, end) + ';', 'COMMIT;']))]
+def rewards_floor(which):
+    period, unit = PERIODS[which]
+
+    def floor(bench):
+        start, end = hour(bench)
+        cache = f'aggregateTradingRewardsProcessed/{period}'
+        interval = bind(bench.statement('pnl', 'read_rewards_interval'), start, cache, unit, 3600000, 'NULL', 'NULL')
+        interval = interval.replace("'NULL'", 'NULL')
+        (height,) = bench.sql('''SELECT "blockHeight" FROM blocks WHERE time >= date_trunc(%s, %s::timestamptz)
+                                 ORDER BY time LIMIT 1''', (unit, start))[0]
+        rewards = bind(bench.statement('pnl', 'read_rewards'), start, end)
+        addresses, amounts = [array(c) for c in zip(*bench.sql(rewards))]
+        ids = array(row[0] for row in bench.sql('''SELECT id FROM trading_reward_aggregations
+            WHERE period = %s AND "startedAtHeight" = %s AND address = ANY (%s::text[])''', (period, height, addresses)))
+        return [Sql('\n'.join([
+            "SET timezone = 'UTC';", 'BEGIN;',
+            bind(bench.statement('pnl', 'lock_task'), f'roundtable/aggregate_trading_rewards_{which}') + ';', interval + ';',
+            rewards + ';', bind(bench.statement('pnl', 'read_aggregations'), addresses, amounts, period, height) + ';',
+            bind(bench.statement('pnl', 'update_aggregations'), ids, amounts) + ';',
+            bind(bench.statement('pnl', 'write_cache'), cache, end) + ';', 'COMMIT;']))]
+    return floor
 
 
 def one_interval(bench, record):
@@ -161,8 +169,10 @@ ROWS = [
     Row('update-pnl', title='update-pnl, one hour', prepare=prepare('update-funding-payments', 'update-pnl'),
         reset=due_again('pnl', 'pnlLastProcessedHeight'),
         floor=heights_floor('update-pnl', 'read_pnl_heights', 'write_pnl'), check=one_height),
-    Row('aggregate_trading_rewards_daily', title='aggregate_trading_rewards_daily, one hour',
-        prepare=prepare('aggregate_trading_rewards_daily'), reset=rewards_due_again, floor=rewards_floor, check=one_interval),
+    *(Row(f'aggregate_trading_rewards_{which}', title=f'aggregate_trading_rewards_{which}, one hour',
+          prepare=prepare(f'aggregate_trading_rewards_{which}'), reset=rewards_due_again(which), floor=rewards_floor(which),
+          check=one_interval)
+      for which in PERIODS),
 ]
 
 MORE = [('update-funding-payments', backfill)]
