@@ -71,7 +71,8 @@ int lock_take(RedisConn *c, const LockIdentity *id, const LockTask *task, const 
 /* started_usec: that of lock_take, so that a flushed run hash is written whole again. */
 int lock_renew(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *run_id,
                int64_t started_usec, CancelToken *token, LockRenewOutcome *ret, Error *reterr);
-/* result: "ok", "failed", "cancelled", or "abandoned" (the worker stops before the run completed: R is deleted too);
+/* result: "ok", "failed", "cancelled", "previewed" (a dry run), or "abandoned" (the worker stops before the run
+ * completed: R is deleted too);
  * ret_wait_usec: PTTL of R afterwards (0: due now). */
 int lock_end(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *result,
              CancelToken *token, uint64_t *ret_wait_usec, Error *reterr);
