@@ -47,6 +47,25 @@ def test_every_problem_is_listed_and_the_exit_code_is_78(conf, roundtable):
     assert done.stderr.count('HINT: ') == len([s for s in done.stderr.splitlines() if not s.startswith('  HINT')])
 
 
+def test_problems_as_json(conf, roundtable):
+    (conf / 'roundtable.conf').write_bytes(TEXT.encode() + b'database = { port = 5432; };\nhost = "\xff";\n\xfe\n')
+    done = roundtable('config', 'check', '--json', DB_PORT='abc')
+    assert done.returncode == 78 and json.loads(done.stdout)['valid'] is False and json.loads(done.stdout)['problems']
+    (conf / 'roundtable.conf').write_text(TEXT)
+    done = roundtable('config', 'check', '--json', DB_PORT='abc')
+    found = json.loads(done.stdout)
+    assert done.returncode == 78 and found['valid'] is False and done.stderr == ''
+    (unknown,) = [p for p in found['problems'] if p['key'] == 'service_nam']
+    assert unknown == {'file': f'{conf}/roundtable.conf', 'line': 1, 'key': 'service_nam', 'text': 'unknown setting',
+                       'hint': 'did you mean service_name?', 'warning': False}
+    assert {p['line'] for p in found['problems'] if p['file'] == f'{conf}/roundtable.conf'} == {1, 2, 3, 4}
+    assert [p['key'] for p in found['problems'] if p['file'] == 'environment'] == ['DB_PORT']
+    (conf / 'roundtable.conf').write_text('database = { port = 5432; };\n')
+    done = roundtable('config', 'check', '--json', DB_PORT='5433')
+    (warning,) = json.loads(done.stdout)['problems']
+    assert done.returncode == 0 and json.loads(done.stdout)['valid'] is True and warning['warning'] is True
+
+
 def test_show_masks_secrets_and_names_origins(conf, roundtable):
     (conf / 'roundtable.conf').write_text('jitter_fraction = 0.25;\nredis = { url = "redis://u:hunter2@h:1/0"; };\n')
     done = roundtable('config', 'show', '--json', DB_PASSWORD='hunter2')
