@@ -23,7 +23,8 @@ typedef struct Task {
         bool locked;     /* its locks are held */
         bool slot;       /* it has a slot */
         bool capped_told;
-        bool force, ignore_pause; /* of a trigger; until taken or refused */
+        bool force, ignore_pause;       /* of a trigger; until taken or refused */
+        bool again, again_ignore_pause; /* TAKING: triggered meanwhile; a refusal is asked again as a trigger asks */
         bool abandon, abandon_told;
         bool first; /* no slice has run yet */
         bool stop;  /* no further slice; the run ends as cancelled if it had more to do */
@@ -235,12 +236,25 @@ uint64_t scheduler_due_usec(const Scheduler *s) {
         return due;
 }
 
+/* A trigger that came while the lock was asked for in the ordinary way, which was refused. */
+static void trigger_again(Task *t, uint64_t now) {
+        if (!t->again)
+                return;
+        t->again = false;
+        if (t->paused && !t->again_ignore_pause)
+                return;
+        t->force = true;
+        t->ignore_pause = t->again_ignore_pause;
+        t->due = now;
+}
+
 void scheduler_taken(Scheduler *s, size_t task) {
         Task *t = &s->tasks[task];
 
         assert(t->phase == TAKING);
         t->locked = true;
         t->force = t->ignore_pause = false;
+        t->again = t->again && t->abandon;
         t->first = true;
         t->stop = t->cancelled = false;
         if (t->abandon || s->draining) {
@@ -264,6 +278,7 @@ void scheduler_not_taken(Scheduler *s, size_t task, uint64_t wait_usec, bool pau
                 t->due = now + PAUSE_LOOKUP_USEC;
         } else
                 wait_from(s, t, wait_usec < SHORTEST_RETRY_USEC ? SHORTEST_RETRY_USEC : wait_usec, now);
+        trigger_again(t, now);
 }
 
 static void end(Scheduler *s, Task *t, bool cancelled) {
@@ -290,6 +305,7 @@ void scheduler_ended(Scheduler *s, size_t task, uint64_t wait_usec, uint64_t now
         assert(t->phase == ENDING);
         t->locked = false;
         wait_from(s, t, wait_usec, now);
+        trigger_again(t, now);
 }
 
 SchedulerVerdict scheduler_trigger(Scheduler *s, size_t task, bool force, uint64_t now) {
@@ -299,12 +315,18 @@ SchedulerVerdict scheduler_trigger(Scheduler *s, size_t task, bool force, uint64
                 return SCHEDULER_DRAINING;
         if (!t->enabled)
                 return SCHEDULER_DISABLED;
-        if (t->locked || t->phase == TAKING)
+        if (t->locked)
                 return SCHEDULER_BUSY;
         if (t->quarantined_until > now)
                 return SCHEDULER_IS_QUARANTINED;
         if (t->paused && !force)
                 return SCHEDULER_IS_PAUSED;
+        if (t->phase == TAKING) {
+                /* asked again while a trigger's own take is under way: that one is the answer */
+                t->again = !t->force || (force && !t->ignore_pause);
+                t->again_ignore_pause = force;
+                return SCHEDULER_OK;
+        }
         t->force = true;
         t->ignore_pause = force;
         t->delayed = false;

@@ -235,7 +235,6 @@ Test(scheduler, a_trigger_is_due_now_and_ignores_r_once) {
         bool body;
 
         (void) EXPECT(s, 0, SCHEDULER_TAKE, 0);
-        cr_assert_eq(scheduler_trigger(s, 0, false, 0), SCHEDULER_BUSY);
         scheduler_not_taken(s, 0, 30 * SEC, false, 0);
         cr_assert_eq(scheduler_cancel(s, 0, &body), SCHEDULER_NOT_RUNNING);
         cr_assert_eq(scheduler_trigger(s, 0, false, SEC), SCHEDULER_OK);
@@ -243,6 +242,42 @@ Test(scheduler, a_trigger_is_due_now_and_ignores_r_once) {
         cr_assert(a.force && !a.ignore_pause);
         scheduler_not_taken(s, 0, SEC, false, SEC);
         cr_assert_not(EXPECT(s, 3 * SEC, SCHEDULER_TAKE, 0).force);
+        (void) scheduler_free(s);
+}
+
+Test(scheduler, a_trigger_while_the_lock_is_asked_for_is_not_lost) {
+        Scheduler *s = make(1, 1, three_short);
+
+        /* refused: asked again at once, past R */
+        cr_assert_not(EXPECT(s, 0, SCHEDULER_TAKE, 0).force);
+        cr_assert_eq(scheduler_trigger(s, 0, false, 0), SCHEDULER_OK);
+        scheduler_not_taken(s, 0, 60 * SEC, false, 1 * SEC);
+        cr_assert(EXPECT(s, 1 * SEC, SCHEDULER_TAKE, 0).force);
+        /* a trigger's own take that is refused is the answer to a second trigger, too */
+        cr_assert_eq(scheduler_trigger(s, 0, false, 1 * SEC), SCHEDULER_OK);
+        scheduler_not_taken(s, 0, 60 * SEC, false, 2 * SEC);
+        NOTHING(s, 2 * SEC);
+
+        /* taken: that is the run */
+        cr_assert_not(EXPECT(s, 70 * SEC, SCHEDULER_TAKE, 0).force);
+        cr_assert_eq(scheduler_trigger(s, 0, true, 70 * SEC), SCHEDULER_OK);
+        scheduler_taken(s, 0);
+        (void) EXPECT(s, 70 * SEC, SCHEDULER_RUN, 0);
+        cr_assert_eq(scheduler_trigger(s, 0, true, 70 * SEC), SCHEDULER_BUSY);
+        scheduler_returned(s, 0, false);
+        (void) EXPECT(s, 71 * SEC, SCHEDULER_END, 0);
+        scheduler_ended(s, 0, 60 * SEC, 71 * SEC);
+        NOTHING(s, 71 * SEC);
+
+        /* paused meanwhile: only with force */
+        (void) EXPECT(s, 140 * SEC, SCHEDULER_TAKE, 0);
+        cr_assert_eq(scheduler_trigger(s, 0, false, 140 * SEC), SCHEDULER_OK);
+        scheduler_not_taken(s, 0, 0, true, 140 * SEC);
+        NOTHING(s, 140 * SEC);
+        (void) EXPECT(s, 160 * SEC, SCHEDULER_TAKE, 0);
+        cr_assert_eq(scheduler_trigger(s, 0, true, 160 * SEC), SCHEDULER_OK);
+        scheduler_not_taken(s, 0, 0, true, 160 * SEC);
+        cr_assert(EXPECT(s, 160 * SEC, SCHEDULER_TAKE, 0).ignore_pause);
         (void) scheduler_free(s);
 }
 
