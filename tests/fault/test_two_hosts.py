@@ -4,6 +4,7 @@ Runs are counted by the rows that testing_rows writes, all stamped by the one da
 import contextlib
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -74,14 +75,20 @@ class Fleet:
         return self.postgres.execute("SELECT count(*) FROM testing_runs WHERE event = 'begin' AND host LIKE %s", (host,),
                                      self.database)[0][0]
 
-    def about_to_die(self, host):
-        """What the host is running now, it runs at least until now."""
-        self.deaths.append((host, self.postgres.execute('SELECT clock_timestamp()', database=self.database)[0][0]))
+    def now(self):
+        return self.postgres.execute('SELECT clock_timestamp()', database=self.database)[0][0]
+
+    @contextlib.contextmanager
+    def death(self, i):
+        """What the host runs when the block begins, it runs at least until then; behind the block it runs nothing of it."""
+        before = self.now()
+        yield
+        self.kills += 1
+        self.deaths.append((('one', 'two')[i], before, self.now()))
 
     def kill(self, i):
-        self.about_to_die(('one', 'two')[i])
-        self.workers[i].kill()
-        self.kills += 1
+        with self.death(i):
+            self.workers[i].kill()
         self.workers[i] = self.hosts[i].worker('testing')
 
     def kill_supervised(self, i):
@@ -90,18 +97,23 @@ class Fleet:
             (w,) = [w for w in self.workers[i].control('status')['workers'] if w['family'] == 'testing']
             return w['state'] == 'running' and w['pid']
         victim = self.workers[i].wait_for(pid, 'a worker')
-        self.about_to_die(('one', 'two')[i])
-        os.kill(victim, signal.SIGKILL)
-        self.kills += 1
+        process = os.pidfd_open(victim)
+        with self.death(i):
+            os.kill(victim, signal.SIGKILL)
+            assert select.select([process], [], [], harness.DEADLINE)[0], 'it died'
+        os.close(process)
         self.workers[i].wait_for(lambda: pid() not in (False, victim), 'its replacement')
 
     def overlaps(self):
         """Pairs of runs that were under way at once. A killed run has no end; it lasted until its worker was killed."""
         rows = self.rows()
         begun = [r for r in rows if r[2] == 'begin']
-        ended = {}
-        for host, at in self.deaths:
-            ended.update({r[0]: at for r in [r for r in begun if r[1] == host and r[3] < at][-1:]})
+        ended, lives = {}, {}
+        for host, before, after in self.deaths:
+            # of this life: a worker killed again before its first run leaves the run of the one before alone
+            mine = [r for r in begun if r[1] == host and lives.get(host, r[3]) <= r[3] < before]
+            ended.update({r[0]: before for r in mine[-1:]})
+            lives[host] = after
         ended.update({r[0]: r[3] for r in rows if r[2] == 'end'})
         return [(a, b) for a, b in zip(begun, begun[1:]) if a[0] in ended and b[3] < ended[a[0]]]
 
