@@ -43,13 +43,18 @@ int orderbook_markets_read(TaskContext *ctx, PgServer server, OrderbookMarkets *
         l.markets = calloc(l.n > 0 ? l.n : 1, sizeof(*l.markets));
         if (!l.markets)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for %zu markets", l.n);
-        for (size_t i = 0; i < l.n; i++)
-                l.markets[i] = (OrderbookMarket){
-                        .clob_pair_id = PQgetvalue(l.listing, (int) i, ROW_CLOB_PAIR),
-                        .ticker = PQgetvalue(l.listing, (int) i, ROW_TICKER),
-                        .conversion_exponent = atoi(PQgetvalue(l.listing, (int) i, ROW_CONVERSION_EXPONENT)),
-                        .resolution = atoi(PQgetvalue(l.listing, (int) i, ROW_RESOLUTION)),
-                };
+        for (size_t i = 0; i < l.n; i++) {
+                const char *exponent = PQgetvalue(l.listing, (int) i, ROW_CONVERSION_EXPONENT);
+                const char *resolution = PQgetvalue(l.listing, (int) i, ROW_RESOLUTION);
+                OrderbookMarket *m = l.markets + i;
+
+                m->clob_pair_id = PQgetvalue(l.listing, (int) i, ROW_CLOB_PAIR);
+                m->ticker = PQgetvalue(l.listing, (int) i, ROW_TICKER);
+                if (parse_int(exponent, &m->conversion_exponent) < 0 || parse_int(resolution, &m->resolution) < 0)
+                        return error_set(reterr, ERROR_NEVER, -EBADMSG,
+                                         "perpetual_markets: exponents \"%s\" and \"%s\" of %s are no integers",
+                                         exponent, resolution, m->ticker);
+        }
         *ret = l;
         l = (OrderbookMarkets){ 0 };
         return 0;
