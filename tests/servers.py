@@ -238,7 +238,8 @@ class Postgres(Server):
                 self.port = free_port()
         argv = [postgres_binary('postgres'), '-D', self.data, '-k', self.directory, '-p', str(self.port),
                 '-c', f'listen_addresses={self.listen if self.tcp else ""}',
-                '-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'full_page_writes=off',
+                # commits wait for their write, not for the disk: they outlast kill -9, as tests expect, not a power cut
+                '-c', 'fsync=off', '-c', 'synchronous_commit=on', '-c', 'full_page_writes=off',
                 '-c', 'wal_level=minimal', '-c', 'max_wal_senders=0', '-c', 'shared_buffers=64MB',
                 '-c', 'max_connections=200', '-c', 'unix_socket_permissions=0777']
         for option in self.options:
