@@ -436,22 +436,23 @@ static int conn_load_scripts(RedisConn *c, const RedisPipeline *p, CancelToken *
         return 0;
 }
 
-/* Where the replies of an exchange go. A NULL callback leaves them in the pipeline. */
+/* Where the replies of an exchange go that do not stay in the pipeline. */
 typedef struct ReplySink {
         RedisReplyCallback callback;
         void *userdata;
+        RedisArena arena;
         bool stopped; /* by the callback, which says nothing about the server */
 } ReplySink;
 
 static int take_reply(RedisConn *c, RedisPipeline *p, size_t i, redisReply *reply, ReplySink *sink, Error *reterr) {
         int r;
 
-        if (!sink || !sink->callback) {
+        if (!sink) {
                 redis_command_set_reply(&p->commands[i], reply);
                 return 0;
         }
         r = sink->callback(i, reply, sink->userdata, reterr);
-        freeReplyObject(reply);
+        redis_arena_clear(&sink->arena);
         /* the replies that were not read would be taken for answers to something else */
         if (r < 0) {
                 sink->stopped = true;
@@ -464,8 +465,11 @@ static int take_reply(RedisConn *c, RedisPipeline *p, size_t i, redisReply *repl
 static int conn_exchange(RedisConn *c, const char *name, RedisPipeline *p, bool only_forgotten, ReplySink *sink,
                          CancelToken *token, Error *reterr) {
         Exchange x = { .conn = c, .name = name, .token = token, .progress_usec = clock_monotonic_usec() };
+        redisReplyObjectFunctions *functions = NULL;
         int r = 0;
 
+        if (sink)
+                functions = redis_arena_enter(&sink->arena, c->context->reader);
         for (size_t i = 0; i < p->n && r >= 0; i++) {
                 RedisCommand *command = &p->commands[i];
 
@@ -490,6 +494,9 @@ static int conn_exchange(RedisConn *c, const char *name, RedisPipeline *p, bool 
                 if (r >= 0)
                         r = take_reply(c, p, i, reply, sink, reterr);
         }
+        /* on failure the connection is gone, and its reader with it */
+        if (sink && c->context)
+                redis_arena_leave(c->context->reader, functions);
         buffer_done(&x.out);
         c->round_trips++;
         return r;
@@ -536,11 +543,16 @@ int redis_execute(RedisConn *c, const char *name, RedisPipeline *p, CancelToken 
 
 int redis_execute_each(RedisConn *c, const char *name, RedisPipeline *p, RedisReplyCallback callback, void *userdata,
                        CancelToken *token, Error *reterr) {
+        ReplySink sink = { .callback = callback, .userdata = userdata };
+        int r;
+
         for (size_t i = 0; i < p->n; i++)
                 if (p->commands[i].script)
                         return error_set(reterr, ERROR_NEVER, -EINVAL, "redis %s: %s: scripts are not streamed",
                                          c->url.display, name);
-        return execute(c, name, p, &(ReplySink){ .callback = callback, .userdata = userdata }, token, reterr);
+        r = execute(c, name, p, &sink, token, reterr);
+        redis_arena_done(&sink.arena);
+        return r;
 }
 
 int redis_command(RedisConn *c, const char *name, CancelToken *token, redisReply **ret, Error *reterr, size_t argc,

@@ -1,10 +1,10 @@
-/* Bytes as a server's answers: whatever hiredis makes of them is told apart, and is a hash for the order books or
- * refused. */
+/* Bytes as a server's answers: whatever hiredis makes of them is told apart, is a hash for the order books or refused,
+ * and is the same where it lies in an arena. */
 
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "common/redis.h"
+#include "common/redis_internal.h"
 #include "workers/market/orderbook.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,6 +28,17 @@ static void look(const redisReply *reply) {
                 (void) orderbook_side_parse(&b.sides[1], reply->element[i], reply->element[i + 1], 0, &e);
 }
 
+static void must_be_same(const redisReply *a, const redisReply *b) {
+        bool text = a->type == REDIS_REPLY_STRING || a->type == REDIS_REPLY_STATUS || a->type == REDIS_REPLY_ERROR;
+
+        if (a->type != b->type || a->integer != b->integer || a->elements != b->elements)
+                abort();
+        if (text && (a->len != b->len || memcmp(a->str, b->str, a->len) != 0 || b->str[b->len] != '\0'))
+                abort();
+        for (size_t i = 0; i < a->elements; i++)
+                must_be_same(a->element[i], b->element[i]);
+}
+
 /* hiredis allocates at once what the length of an array promises. */
 static bool promises_much(const uint8_t *data, size_t size) {
         size_t digits = 0;
@@ -41,16 +52,38 @@ static bool promises_much(const uint8_t *data, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        redisReader *reader = promises_much(data, size) ? NULL : redisReaderCreate();
-        void *reply = NULL;
+        redisReader *reader, *other;
+        _cleanup_redis_arena_ RedisArena arena = { 0 };
 
-        if (!reader)
+        if (promises_much(data, size))
                 return 0;
+        reader = redisReaderCreate();
+        other = redisReaderCreate();
+        if (!reader || !other)
+                abort();
+        (void) redis_arena_enter(&arena, other);
         (void) redisReaderFeed(reader, (const char *) data, size);
-        while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply) {
-                look(reply);
+        /* in two parts, so that a reply is begun before all of it is there */
+        (void) redisReaderFeed(other, (const char *) data, size / 2);
+        for (bool fed = false;;) {
+                void *reply = NULL, *same = NULL;
+                int r = redisReaderGetReply(other, &same);
+
+                if (r == REDIS_OK && !same && !fed) {
+                        (void) redisReaderFeed(other, (const char *) data + size / 2, size - size / 2);
+                        fed = true;
+                        continue;
+                }
+                if (redisReaderGetReply(reader, &reply) != r || !reply != !same)
+                        abort();
+                if (!reply)
+                        break;
+                must_be_same(reply, same);
+                look(same);
+                redis_arena_clear(&arena);
                 freeReplyObject(reply);
         }
         redisReaderFree(reader);
+        redisReaderFree(other);
         return 0;
 }

@@ -149,6 +149,68 @@ Test(redis, replies_are_handed_over_one_by_one) {
         cr_assert_eq(redis_execute_each(c, "echo", p, see, &s, NULL, &e), -EINVAL);
 }
 
+static bool same_reply(const redisReply *a, const redisReply *b) {
+        if (a->type != b->type || a->integer != b->integer || a->elements != b->elements || a->len != b->len ||
+            (a->str && memcmp(a->str, b->str, a->len + 1) != 0))
+                return false;
+        for (size_t i = 0; i < a->elements; i++)
+                if (!same_reply(a->element[i], b->element[i]))
+                        return false;
+        return true;
+}
+
+static int compare(size_t i, const redisReply *reply, void *userdata, Error *reterr) {
+        RedisPipeline *expected = userdata;
+
+        return same_reply(redis_pipeline_reply(expected, i), reply)
+                       ? 0
+                       : error_set(reterr, ERROR_NEVER, -EDOM, "reply %zu differs", i);
+}
+
+/* They lie in memory that the next one uses again. */
+Test(redis, replies_handed_over_are_those_that_are_kept) {
+        _cleanup_redis_pipeline_ RedisPipeline *kept = NULL, *each = NULL;
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
+        _cleanup_free_ char *large = calloc(1, 3000001);
+        _cleanup_error_ Error e = ERROR_INIT;
+        redisReply *reply;
+
+        cr_assert_not_null(large);
+        (void) memset(large, 'x', 3000000);
+        freeReplyObject(RUN(c, "DEL", "unit:list"));
+        for (int i = 0; i < 1000; i++) {
+                char text[16];
+
+                (void) snprintf(text, sizeof(text), "%d", i);
+                freeReplyObject(RUN(c, "RPUSH", "unit:list", text));
+        }
+        for (int i = 0; i < 2; i++) {
+                RedisPipeline **p = i == 0 ? &kept : &each;
+
+                cr_assert_eq(redis_pipeline_new(p), 0);
+                for (int k = 0; k < 3; k++) {
+                        cr_assert_eq(redis_pipeline_addv(*p, "SET", "unit:text", large + 3000000 / (k + 1), NULL), 0);
+                        cr_assert_eq(redis_pipeline_addv(*p, "MULTI", NULL), 0);
+                        cr_assert_eq(redis_pipeline_addv(*p, "GET", "unit:text", NULL), 0);
+                        cr_assert_eq(redis_pipeline_addv(*p, "LRANGE", "unit:list", "0", "-1", NULL), 0);
+                        cr_assert_eq(redis_pipeline_addv(*p, "LRANGE", "unit:none", "0", "-1", NULL), 0);
+                        cr_assert_eq(redis_pipeline_addv(*p, "INCR", "unit:list", NULL), 0); /* an error in the array */
+                        cr_assert_eq(redis_pipeline_addv(*p, "STRLEN", "unit:text", NULL), 0);
+                        cr_assert_eq(redis_pipeline_addv(*p, "EXEC", NULL), 0);
+                        cr_assert_eq(redis_pipeline_addv(*p, "GET", "unit:none", NULL), 0);
+                        cr_assert_eq(redis_pipeline_addv(*p, "ECHO", "", NULL), 0);
+                        cr_assert_eq(redis_pipeline_addv(*p, "NONSENSE", NULL), 0);
+                }
+        }
+        cr_assert_eq(redis_execute(c, "kept", kept, NULL, &e), 0, "%s", error_text(&e));
+        cr_assert_eq(redis_pipeline_reply(kept, 7)->elements, 5);
+        cr_assert_eq(redis_execute_each(c, "each", each, compare, kept, NULL, &e), 0, "%s", error_text(&e));
+        /* what is asked for afterwards is the caller's again */
+        reply = RUN(c, "ECHO", "next");
+        cr_assert_str_eq(reply->str, "next");
+        freeReplyObject(reply);
+}
+
 Test(redis, scripts_survive_a_flush) {
         static const RedisScript script = { "unit.add", "return redis.call('INCRBY', KEYS[1], ARGV[1])" };
         _cleanup_(redis_conn_freep) RedisConn *c = connect_server();
