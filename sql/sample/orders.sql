@@ -1,16 +1,18 @@
 -- Twenty orders of each of $3 subaccounts that have ended, or are long-term or conditional: none is both open and
 -- short-term. $1 now, $2 seed, $4 markets.
-WITH chosen AS (
+WITH market AS MATERIALIZED (
+    SELECT p.id, m."oraclePrice" AS price, p."stepBaseQuantums" * pow(10::numeric, p."atomicResolution") AS step
+      FROM perpetual_markets AS p
+      JOIN markets AS m ON m.id = p."marketId"
+), chosen AS (
     SELECT k, (k - 1) / 20 AS account, hashint8extended(k, $2::bigint) AS h,
            abs(hashint8extended(k + 1, $2::bigint) % $4::bigint) AS market
       FROM generate_series(1::bigint, 20 * $3::bigint) AS k
 ), shaped AS (
-    SELECT c.*, p.id AS perpetual, m."oraclePrice" AS price, abs(h % 20) AS kind, h & 1 = 0 AS buys,
-           10000000 + ((h >> 8) & 16383) AS height,
-           p."stepBaseQuantums" * (1 + ((h >> 24) & 1023)) * pow(10::numeric, p."atomicResolution") AS size
+    SELECT c.*, m.id AS perpetual, price, abs(h % 20) AS kind, h & 1 = 0 AS buys, 10000000 + ((h >> 8) & 16383) AS height,
+           step * (1 + ((h >> 24) & 1023)) AS size
       FROM chosen AS c
-      JOIN perpetual_markets AS p ON p.id = c.market
-      JOIN markets AS m ON m.id = p."marketId"
+      JOIN market AS m ON m.id = c.market
 )
 INSERT INTO orders (id, "subaccountId", "clientId", "clobPairId", side, size, "totalFilled", price, type, status, "timeInForce",
                     "reduceOnly", "orderFlags", "goodTilBlock", "goodTilBlockTime", "createdAtHeight", "clientMetadata",
