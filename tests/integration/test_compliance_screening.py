@@ -15,6 +15,7 @@ TASK = 'update_compliance_data'
 KEY, SECRET = 'a-key-nobody-may-see', 'c2VjcmV0LW5vYm9keS1tYXktc2Vl'
 ACTIVE = '2026-01-31T12:00:00Z'
 FAILED = 'roundtable.control.update_compliance_data.failed'
+PASS = 'complianceScreeningPass'
 STARTED, HOLD = 'roundtable.control.screening.started', 'roundtable.control.screening.hold'
 
 
@@ -499,6 +500,88 @@ def test_addresses_that_failed_leave_room_for_those_of_other_kinds(w, service):
     service.requests.clear()
     w.run(TASK)
     assert sorted(a[0] for a in service.asked()) == ['b'] + ['n'] * 9
+
+
+def test_addresses_that_always_fail_keep_nobody_from_being_asked_about(w, service):
+    """More of them than a run has places, before all others. Whatever was remembered of failures is lost before each run,
+    and two of three runs are killed behind their first batch."""
+    bad = [f'a{i}' for i in range(10)]
+    good = ['n0', 'n1', 'n2', 'o0', 'o1', 's0', 's1']
+    active(w, *bad, *(a for a in good if a[0] != 'o'))
+    for a in good[3:]:
+        w.wallet(a)
+        data(w, a, False, '2025-10-01T00:00:00Z' if a[0] == 'o' else '2026-01-20T00:00:00Z')
+    service.answers = {a: {'status': 400} for a in bad}
+    settle(w, service, screening={'max_per_run': 4, 'batch_size': 2})
+
+    def left():
+        return [a for a in good if known(w).get(a, (0, 0, 0))[2] != NOW]
+    # one run begins the pass, which has two places in each of the others
+    for i in range(1 + 5 + 4):
+        w.redis.flushall()
+        kill = {'ROUNDTABLE_FAILPOINT_KILL': f'{TASK}:redis.screening.take:before#2'} if i % 3 else {}
+        run = w.start(TASK, environment=kill)
+        out = run.communicate(timeout=60)[0]
+        assert run.returncode in ([-9] if kill else [0, 1]), (i, out)
+    assert left() == [], (w.cache(PASS), sorted(known(w)))
+
+
+def test_failures_of_a_pass_are_remembered_and_it_ends(w, service):
+    """As above with a Redis that keeps what it is told: after the pass those who always fail are known and come last."""
+    bad = [f'a{i}' for i in range(6)]
+    active(w, *bad, 'n0', 'n1', 'n2')
+    service.answers = {a: {'status': 400} for a in bad}
+    settle(w, service, screening={'max_per_run': 4})
+    w.run(TASK, expect=1)
+    assert w.cache(PASS) == '' and not w.redis.exists(FAILED)
+    for _ in range(5):
+        w.start(TASK).communicate(timeout=60)
+    assert sorted(known(w)) == ['n0', 'n1', 'n2'] and w.redis.zcard(FAILED) > 0
+    # who is new now stands in line with those that nobody knows to fail, which become fewer
+    active(w, 'z0', 'z1', 'z2', 'z3')
+    for _ in range(4):
+        w.start(TASK).communicate(timeout=60)
+    assert len(known(w)) == 7 and w.redis.zcard(FAILED) == 6
+    active(w, 'z4')
+    w.run(TASK)
+    assert len(known(w)) == 8 and w.cache(PASS) is None
+
+
+def test_an_outage_of_the_service_marks_nobody_and_loses_no_place(w, service):
+    addresses = [f'n{i:02d}' for i in range(13)]
+    active(w, *addresses)
+    service.answers = {a: {'status': 403} for a in addresses}
+    settle(w, service, screening={'max_per_run': 5})
+    for _ in range(4):
+        w.run(TASK, expect=1)
+    assert known(w) == {} and not w.redis.exists(FAILED)
+    assert set(service.asked()) == set(addresses[:9])  # the first ones over and over, and all others in turn
+    service.answers = {}
+    for answered in (5, 10, 13):
+        w.run(TASK)
+        assert len(known(w)) == answered
+
+
+def test_a_service_that_falls_ill_in_mid_run_marks_only_who_failed_while_it_was_well(w, service):
+    active(w, *'abcdefgh')
+    service.answers = {a: {'status': 403} for a in 'bcefgh'}
+    settle(w, service, screening={'batch_size': 2})
+    w.run(TASK)
+    assert sorted(known(w)) == ['a', 'd'] and w.redis.zrange(FAILED, 0, -1) == [b'b', b'c']
+    assert w.cache(PASS) is None
+
+
+def test_addresses_that_failed_take_turns_even_if_none_is_answered(w, service):
+    """As many that always fail as there are places, and others that failed once."""
+    active(w, *'abcdefg')
+    service.answers = {a: {'status': 400} for a in 'abcdef'}
+    w.run(TASK)
+    assert w.redis.zcard(FAILED) == 6 and sorted(known(w)) == ['g']
+    service.answers = {a: {'status': 400} for a in 'abc'}
+    settle(w, service, screening={'max_per_run': 3})
+    w.run(TASK, expect=1, now='2026-02-01T00:05:00.000Z')
+    w.run(TASK, now='2026-02-01T00:10:00.000Z')
+    assert sorted(known(w)) == ['d', 'e', 'f', 'g']
 
 
 def test_neither_key_nor_secret_nor_signature_is_said(w, service):

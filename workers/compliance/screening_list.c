@@ -1,5 +1,12 @@
-/* One statement on the replica selects; the addresses that failed lately are a sorted set in Redis by the instant of
- * the failure. */
+/* One statement on the replica selects. Two things are remembered about failures:
+ *
+ * In Redis, who failed while others were answered: a sorted set by the instant of the failure. They come last.
+ *
+ * In the database, a pass, from when a run begins with a batch of which nobody was answered. Whether the service was
+ * ill then or those addresses always fail is not known, and nobody is marked for it; but from then on half of the
+ * places are for all addresses in turn, until the pass has been through them. Without it, as many addresses that always
+ * fail as a run has places, if they come first and Redis knows nothing of them, would keep all others from being asked
+ * about. */
 
 #include <stdio.h>
 
@@ -13,8 +20,21 @@
 /* Members of one command. */
 #define FAILED_PAGE 1000
 
+/* In persistent_cache: the last address that the pass has been through. */
+#define PASS_KEY "complianceScreeningPass"
+
 /* Columns of select_addresses.sql. */
-enum { ROW_ADDRESS, ROW_NEW, ROW_ACTIVE_TAKEN, ROW_ACTIVE_STALE, ROW_OLD_TAKEN, ROW_INACTIVE_STALE };
+enum {
+        ROW_ADDRESS,
+        ROW_PART,
+        ROW_NEW,
+        ROW_ACTIVE_TAKEN,
+        ROW_ACTIVE_STALE,
+        ROW_OLD_TAKEN,
+        ROW_INACTIVE_STALE,
+        ROW_PASSING,
+        ROW_PASS_ENDS
+};
 
 static const MetricTag provider_tag = { "provider", "ELLIPTIC" };
 
@@ -78,7 +98,7 @@ int screening_list_read(TaskContext *ctx, ScreeningList *ret, Error *reterr) {
         uint64_t now = task_now_usec(ctx), start = clock_monotonic_usec();
         const Settings *s = task_settings(ctx);
         _cleanup_pg_array_ PgArray failed = { 0 };
-        const char *params[] = { active, active_age, age, limit, NULL };
+        const char *params[] = { active, active_age, age, limit, NULL, PASS_KEY };
         size_t n;
         int r;
 
@@ -101,41 +121,76 @@ int screening_list_read(TaskContext *ctx, ScreeningList *ret, Error *reterr) {
         if (!l.items)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for %zu addresses", n);
         l.n = n;
-        for (size_t i = 0; i < n; i++)
+        l.passing = str_eq(PQgetvalue(l.rows, 0, ROW_PASSING), "t");
+        l.pass_ends = str_eq(PQgetvalue(l.rows, 0, ROW_PASS_ENDS), "t");
+        for (size_t i = 0; i < n; i++) {
                 l.items[i].address = PQgetvalue(l.rows, (int) i, ROW_ADDRESS);
+                l.n_passed += str_eq(PQgetvalue(l.rows, (int) i, ROW_PART), "1");
+                l.n_again += str_eq(PQgetvalue(l.rows, (int) i, ROW_PART), "3");
+        }
         *ret = l;
         l = (ScreeningList){ 0 };
         return 0;
 }
 
+static bool any_failed(const ScreeningList *l, size_t from, size_t to) {
+        for (size_t i = from; i < to; i++)
+                if (l->items[i].failure)
+                        return true;
+        return false;
+}
+
+static int write_pass(TaskContext *ctx, const char *behind, Error *reterr) {
+        const char *params[] = { PASS_KEY, behind };
+
+        return task_query(ctx, PG_PRIMARY, &sql_compliance_write_pass, ELEMENTSOF(params), params, NULL, reterr);
+}
+
+int screening_list_advance(TaskContext *ctx, ScreeningList *l, size_t from, size_t to, bool answered, Error *reterr) {
+        if (!l->passing) {
+                if (answered || !any_failed(l, from, to))
+                        return 0;
+                l->passing = true;
+                return write_pass(ctx, "", reterr);
+        }
+        if (from > 0 && from >= l->n_passed)
+                return 0;
+        if (to < l->n_passed || !l->pass_ends)
+                return write_pass(ctx, l->items[(to < l->n_passed ? to : l->n_passed) - 1].address, reterr);
+        l->passing = !answered;
+        return write_pass(ctx, answered ? NULL : "", reterr);
+}
+
+/* Whether a failure is to be remembered: of who failed before, always, so that they take turns. */
+static bool is_own_failure(const ScreeningList *l, size_t i, size_t heard) {
+        return l->items[i].failure && (i < heard || i >= l->n - l->n_again);
+}
+
 /* ZADD key instant address … of those who failed, or ZREM key address … of those who were answered. */
-static int add_command(RedisPipeline *p, const char *key, const ScreeningList *l, size_t from, size_t to, bool answered,
+static int add_command(RedisPipeline *p, const char *key, const ScreeningList *l, size_t from, size_t to, size_t heard,
                        const char *instant) {
         const char *argv[2 + 2 * FAILED_PAGE];
         size_t argc = 0;
 
-        argv[argc++] = answered ? "ZREM" : "ZADD";
+        argv[argc++] = instant ? "ZADD" : "ZREM";
         argv[argc++] = key;
         for (size_t i = from; i < to; i++) {
-                if (l->items[i].answered != answered || (!answered && !l->items[i].failure))
+                if (instant ? !is_own_failure(l, i, heard) : !l->items[i].answered)
                         continue;
-                if (!answered)
+                if (instant)
                         argv[argc++] = instant;
                 argv[argc++] = l->items[i].address;
         }
         return argc > 2 ? redis_pipeline_add(p, argc, argv, NULL) : 0;
 }
 
-int screening_list_remember(TaskContext *ctx, const ScreeningList *l, Error *reterr) {
+int screening_list_remember(TaskContext *ctx, const ScreeningList *l, size_t heard, Error *reterr) {
         _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
         _cleanup_free_ char *key = failed_key(ctx);
-        size_t n_answered = 0;
         char instant[24];
         int r = 0;
 
-        for (size_t i = 0; i < l->n; i++)
-                n_answered += l->items[i].answered;
-        if (n_answered == 0)
+        if (heard == 0 && l->n_again == 0)
                 return 0;
         (void) snprintf(instant, sizeof(instant), "%llu", (unsigned long long) (task_now_usec(ctx) / USEC_PER_MSEC));
         if (!key || redis_pipeline_new(&p) < 0)
@@ -143,9 +198,9 @@ int screening_list_remember(TaskContext *ctx, const ScreeningList *l, Error *ret
         for (size_t from = 0; r >= 0 && from < l->n; from += FAILED_PAGE) {
                 size_t to = l->n - from < FAILED_PAGE ? l->n : from + FAILED_PAGE;
 
-                r = add_command(p, key, l, from, to, true, instant);
+                r = add_command(p, key, l, from, to, heard, NULL);
                 if (r >= 0)
-                        r = add_command(p, key, l, from, to, false, instant);
+                        r = add_command(p, key, l, from, to, heard, instant);
         }
         if (r >= 0)
                 r = redis_pipeline_addv(p, "ZREMRANGEBYRANK", key, "0", FAILED_BEYOND, NULL);

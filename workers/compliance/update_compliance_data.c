@@ -16,6 +16,7 @@ static const MetricTag provider_tag = { "provider", "ELLIPTIC" };
 typedef struct Totals {
         uint64_t screen_usec, write_usec;
         int64_t answered, failed, blocked, data, status;
+        size_t heard; /* items up to the end of the last batch of which somebody was answered */
 } Totals;
 
 static void send_timing(TaskContext *ctx, const char *name, uint64_t usec, bool tagged) {
@@ -180,8 +181,13 @@ static int run_batches(TaskContext *ctx, const ScreeningProvider *provider, Scre
         for (size_t from = 0; r >= 0 && !stopped && from < l->n; from += size) {
                 size_t n = l->n - from < size ? l->n - from : size;
                 ScreeningBatch batch = { .items = l->items + from, .n = n };
+                int64_t answered = totals->answered;
 
                 r = run_batch(ctx, provider, &batch, totals, &stopped, reterr);
+                if (totals->answered > answered)
+                        totals->heard = from + n;
+                if (r >= 0 && !stopped)
+                        r = screening_list_advance(ctx, l, from, from + n, totals->answered > 0, reterr);
                 if (r >= 0)
                         task_progress(ctx, from + n, l->n, "addresses");
         }
@@ -212,7 +218,7 @@ static int update(TaskContext *ctx, const ScreeningProvider *provider, Error *re
         task_gauge(ctx, "update_compliance_data.num_addresses_to_screen", (double) l.n, &provider_tag, 1);
         r = run_batches(ctx, provider, &l, &totals, reterr);
         report_run(ctx, &totals);
-        k = screening_list_remember(ctx, &l, &forgotten);
+        k = screening_list_remember(ctx, &l, totals.heard, &forgotten);
         if (r >= 0 && k < 0) {
                 error_move(reterr, &forgotten);
                 r = k;
