@@ -1,4 +1,6 @@
 """update_compliance_status and delete-old-firebase-notification-tokens."""
+import time
+
 import pytest
 
 import servers
@@ -17,6 +19,10 @@ def statuses(w):
     return {r[0]: r[1:] for r in w.sql(
         'SELECT address, status, reason, to_char("updatedAt", \'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\'), '
         '"createdAt" = %s FROM compliance_status', (CREATED,))}
+
+
+def finished(worker, task):
+    return [r for r in worker.records(taskName=task) if 'roundTrips' in r]
 
 
 def example(w):
@@ -129,6 +135,33 @@ def test_errors_fail_the_run(world, task):
     world.sql('DROP TABLE compliance_status, firebase_notification_tokens')
     done = world.run(task, expect=1, now=NOW)
     assert 'does not exist' in done.stdout + done.stderr
+
+
+def test_the_wait_of_thirty_days_leaves_redis_alone(world):
+    """Beyond what a timer of 32 bits can hold, which would end at once."""
+    world.deployment.settings('compliance', tasks={STATUS: {'interval': '100 ms'}})
+    worker = world.deployment.worker('compliance')
+    worker.wait_for(lambda: finished(worker, TOKENS), 'the run')
+    with world.redis.monitor() as monitor:
+        runs, seen = len(finished(worker, STATUS)), []
+        for event in monitor.listen():
+            seen += [event['command']] if f'loops.{TOKENS}.' in event['command'] else []
+            if len(finished(worker, STATUS)) > runs + 5:
+                break
+    assert len(seen) < 5, seen
+    (task,) = [t for t in worker.control('status')['worker']['tasks'] if t['name'] == TOKENS]
+    assert task['runs'] == 1 and task['next_usec'] > (time.time() + 29 * 86400) * 1e6
+    assert 29 * 86400 * 1000 < world.redis.pttl(f'roundtable.loops.{TOKENS}.task_timeouts') <= 30 * 86400 * 1000
+
+
+def test_a_failed_clean_up_of_tokens_is_said_at_info_and_fails_the_run(world):
+    world.sql('DROP TABLE firebase_notification_tokens')
+    worker = world.deployment.worker('compliance')
+    worker.wait_for(lambda: finished(worker, TOKENS), 'the run')
+    (record,) = worker.records(message='Failed to delete old Firebase notification tokens')
+    assert (record['level'], record['at']) == ('info', f'{TOKENS}#runTask')
+    (record,) = finished(worker, TOKENS)
+    assert record['result'] == 'failed'
 
 
 @pytest.mark.parametrize('task', [STATUS, TOKENS])

@@ -51,7 +51,7 @@ int delete_old_firebase_notification_tokens_run(TaskContext *ctx) {
         r = delete_tokens(ctx, &deleted, &e);
         task_timing(ctx, METRIC, (int64_t) ((clock_monotonic_usec() - start) / USEC_PER_MSEC), NULL, 0);
         if (r < 0) {
-                task_log(ctx, LOG_LEVEL_ERROR, "delete-old-firebase-notification-tokens#runTask",
+                task_log(ctx, LOG_LEVEL_INFO, "delete-old-firebase-notification-tokens#runTask",
                          (const LogField[]){ LOG_STRING("ERROR_TEXT", "error", error_text(&e)) }, 1,
                          "Failed to delete old Firebase notification tokens");
                 return task_fail(ctx, &e);
