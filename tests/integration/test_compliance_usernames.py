@@ -193,6 +193,34 @@ def test_built_in_lists_are_refused_where_others_gave_names(world):
     assert len(names(world)[LJ4]) == 1
 
 
+def test_one_foreign_name_among_many_is_found_and_names_are_looked_at_once(world):
+    world.sql('INSERT INTO subaccounts SELECT md5(i::text)::uuid, \'dydx1\' || md5(i::text), 0, now(), 1 '
+              'FROM generate_series(1, 3000) AS i')
+    looks = {'ROUNDTABLE_FAILPOINT_KILL': f'{TASK}:postgres.read_names:before#1'}
+    world.run(TASK)
+    # by whatever process, and those that were given since need no look either
+    for address in ('dydx1new', 'dydx1newer'):
+        world.subaccount(address)
+        world.run(TASK, environment=looks)
+    assert len(names(world)) == 3002
+    # somebody else gives one name: in the midst of the table for who reads it in the order of names
+    give(world, 'foreigner', 'MildTeapotQ2W')
+    world.run(TASK, environment=looks, expect=-9)
+    for _ in range(2):
+        done = world.run(TASK, expect=1)
+        assert 'do not give (MildTeapotQ2W)' in done.stdout + done.stderr
+    world.sql("DELETE FROM subaccount_usernames WHERE username = 'MildTeapotQ2W'")
+    # no other name has come or gone, so it is as it was when all were looked at
+    world.run(TASK, environment=looks)
+    assert len(names(world)) == 3003
+    # what is written of other lists, or not by us, counts for nothing
+    for value in ('other/lists 3003', 'nonsense', ''):
+        world.sql("UPDATE persistent_cache SET value = %s WHERE key = 'usernamesChecked'", (value,))
+        world.run(TASK, environment=looks, expect=-9)
+        world.run(TASK)
+        assert world.cache('usernamesChecked').endswith(' 3003')
+
+
 def test_lists_by_environment(world, lists):
     world.deployment.settings('compliance')
     world.subaccount(V0R)
@@ -258,6 +286,17 @@ def test_killed_at_every_failpoint_and_two_hosts_each_address_gets_one_name(worl
     assert any('commit:sent' in p for p in points) and any('insert_names:sent' in p for p in points), points
     campaign.two_hosts()
     assert names(world) == AFTER
+
+
+@pytest.mark.parametrize('call', ['read_names', 'write_cache', 'add_checked_names', 'commit'])
+def test_killed_with_built_in_lists_all_names_are_known_to_be_theirs(world, call):
+    for phase in ('before', 'sent', 'after'):
+        world.sql('TRUNCATE subaccount_usernames, persistent_cache')
+        world.subaccount(V0R)
+        world.run(TASK, environment={'ROUNDTABLE_FAILPOINT_KILL': f'{TASK}:postgres.{call}:{phase}#1'}, expect=-9)
+        world.subaccount(LJ4)
+        world.run(TASK)
+        assert list(names(world)) == [LJ4, V0R] and world.cache('usernamesChecked').endswith(' 2'), phase
 
 
 def test_hosts_that_run_at_once_give_one_name(world, lists):

@@ -143,7 +143,7 @@ static bool any_failed(const ScreeningList *l, size_t from, size_t to) {
 static int write_pass(TaskContext *ctx, const char *behind, Error *reterr) {
         const char *params[] = { PASS_KEY, behind };
 
-        return task_query(ctx, PG_PRIMARY, &sql_compliance_write_pass, ELEMENTSOF(params), params, NULL, reterr);
+        return task_query(ctx, PG_PRIMARY, &sql_compliance_write_cache, ELEMENTSOF(params), params, NULL, reterr);
 }
 
 int screening_list_advance(TaskContext *ctx, ScreeningList *l, size_t from, size_t to, bool answered, Error *reterr) {

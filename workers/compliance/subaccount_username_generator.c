@@ -96,7 +96,10 @@ static int read_accounts(TaskContext *ctx, const Cursor *c, Page *p, Error *rete
 }
 
 /* All names that the accounts of the page could get, and which of these are taken. */
-static int make_candidates(TaskContext *ctx, const UsernameStyle *style, Page *p, Error *reterr) {
+static int make_candidates(TaskContext *ctx, const UsernameLists *lists, Page *p, Error *reterr) {
+        const UsernameStyle style = { &lists->adjectives, &lists->nouns,
+                                      (unsigned) settings_int(task_settings(ctx),
+                                                              "compliance.usernames.suffix_digits") };
         _cleanup_pg_array_ PgArray all = { 0 };
         const char *param;
         int r;
@@ -109,7 +112,7 @@ static int make_candidates(TaskContext *ctx, const UsernameStyle *style, Page *p
                 for (size_t nonce = 0; nonce < p->attempts; nonce++) {
                         char **name = &p->names[i * p->attempts + nonce];
 
-                        r = username_make(style, PQgetvalue(p->accounts, (int) i, ROW_ADDRESS), 0, (unsigned) nonce,
+                        r = username_make(&style, PQgetvalue(p->accounts, (int) i, ROW_ADDRESS), 0, (unsigned) nonce,
                                           name);
                         if (r == -ENOMEM)
                                 return out_of_memory(p, reterr);
@@ -178,7 +181,7 @@ static int choose_names(TaskContext *ctx, Page *p, Error *reterr) {
         return 0;
 }
 
-static int insert_names(TaskContext *ctx, Page *p, Error *reterr) {
+static int insert_names(TaskContext *ctx, const UsernameLists *lists, Page *p, Error *reterr) {
         _cleanup_pg_result_ PGresult *result = NULL;
         const char *params[] = { pg_array_text(&p->chosen), pg_array_text(&p->ids) };
         int r;
@@ -192,7 +195,7 @@ static int insert_names(TaskContext *ctx, Page *p, Error *reterr) {
                 return r;
         /* what another service gave meanwhile is seen, and avoided, by the next run */
         p->n_named = (size_t) strtoull(PQcmdTuples(result), NULL, 10);
-        return 0;
+        return username_lists_add(ctx, lists, p->n_named, reterr);
 }
 
 /* Only when there is more than a page: the count reads both tables. */
@@ -209,17 +212,17 @@ static int count_accounts(TaskContext *ctx, const Page *p, Cursor *c, Error *ret
 }
 
 /* Within a transaction. */
-static int name_page(TaskContext *ctx, const UsernameStyle *style, Cursor *c, Page *p, Error *reterr) {
+static int name_page(TaskContext *ctx, const UsernameLists *lists, Cursor *c, Page *p, Error *reterr) {
         int r;
 
         r = read_accounts(ctx, c, p, reterr);
         if (r < 0 || p->n == 0)
                 return r;
-        r = make_candidates(ctx, style, p, reterr);
+        r = make_candidates(ctx, lists, p, reterr);
         if (r >= 0)
                 r = choose_names(ctx, p, reterr);
         if (r >= 0)
-                r = insert_names(ctx, p, reterr);
+                r = insert_names(ctx, lists, p, reterr);
         return r < 0 ? r : count_accounts(ctx, p, c, reterr);
 }
 
@@ -262,7 +265,7 @@ static void report_page(TaskContext *ctx, const Page *p, uint64_t start) {
                  4, "Generated usernames");
 }
 
-static int run_page(TaskContext *ctx, const UsernameStyle *style, Cursor *c, size_t *ret_n, Error *reterr) {
+static int run_page(TaskContext *ctx, const UsernameLists *lists, Cursor *c, size_t *ret_n, Error *reterr) {
         _cleanup_(page_done) Page p = { 0 };
         uint64_t start = clock_monotonic_usec();
         int r;
@@ -270,7 +273,7 @@ static int run_page(TaskContext *ctx, const UsernameStyle *style, Cursor *c, siz
         r = task_begin(ctx, reterr);
         if (r < 0)
                 return r;
-        r = name_page(ctx, style, c, &p, reterr);
+        r = name_page(ctx, lists, c, &p, reterr);
         if (r >= 0)
                 r = task_commit(ctx, reterr);
         if (r < 0) {
@@ -286,13 +289,13 @@ static int run_page(TaskContext *ctx, const UsernameStyle *style, Cursor *c, siz
 }
 
 /* 0 or TASK_MORE. */
-static int run_slice(TaskContext *ctx, const UsernameStyle *style, Cursor *c, Error *reterr) {
+static int run_slice(TaskContext *ctx, const UsernameLists *lists, Cursor *c, Error *reterr) {
         uint64_t slice_end = clock_monotonic_usec() + (task_is_dry_run(ctx) ? 0 : SLICE_USEC);
         size_t n = 0;
         int r;
 
         do {
-                r = run_page(ctx, style, c, &n, reterr);
+                r = run_page(ctx, lists, c, &n, reterr);
                 if (r < 0 || n < page_size(ctx))
                         return r;
                 task_progress(ctx, c->done, c->total > c->done ? c->total : c->done, "addresses");
@@ -324,11 +327,7 @@ int subaccount_username_generator_run(TaskContext *ctx) {
         if (r >= 0)
                 r = get_cursor(ctx, &cursor, &e);
         if (r >= 0) {
-                const UsernameStyle style = { &lists.adjectives, &lists.nouns,
-                                              (unsigned) settings_int(task_settings(ctx),
-                                                                      "compliance.usernames.suffix_digits") };
-
-                r = run_slice(ctx, &style, cursor, &e);
+                r = run_slice(ctx, &lists, cursor, &e);
                 task_field_int(ctx, "addresses", cursor->n_accounts);
                 task_field_int(ctx, "names", cursor->n_named);
                 task_field_int(ctx, "rejected_names", cursor->n_rejected);

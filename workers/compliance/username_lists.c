@@ -1,7 +1,9 @@
 /* Choice and check of the word lists. They are read in each run, which takes less than a millisecond, so that what is
  * logged is what is used. */
 
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "sql/statements.h"
 #include "workers/compliance/username_lists.h"
@@ -11,6 +13,8 @@
 #define BUILTIN "compliance.usernames.builtin"
 #define AT "subaccount-username-generator#runTask"
 
+/* In persistent_cache: lists, by lists_text(), and how many names of them were looked at or given. */
+#define CHECKED_KEY "usernamesChecked"
 /* More attempts than a name of ours has needed. */
 #define NONCES_CHECKED 100
 
@@ -69,31 +73,94 @@ int username_lists_load(TaskContext *ctx, UsernameLists *ret, Error *reterr) {
         return 0;
 }
 
+#define LISTS_TEXT_SIZE 130
+/* Which lists they are, by their contents, without blanks. */
+static const char *lists_text(const UsernameLists *l, char buf[static LISTS_TEXT_SIZE]) {
+        (void) snprintf(buf, LISTS_TEXT_SIZE, "%s/%s", l->adjectives.sha256, l->nouns.sha256);
+        return buf;
+}
+
+typedef struct Check {
+        UsernameStyle style;
+        uint64_t n;
+        char *foreign; /* the first name that is none of these lists */
+} Check;
+
+static void check_done(Check *c) {
+        free(c->foreign);
+}
+
+static int check_name(const PGresult *row, void *userdata) {
+        const char *name = PQgetvalue(row, 0, 0);
+        Check *c = userdata;
+
+        c->n++;
+        if (username_is_of(&c->style, PQgetvalue(row, 0, 1), NONCES_CHECKED, name))
+                return 0;
+        c->foreign = strdup(name);
+        return -EINVAL; /* one is enough */
+}
+
+static int refuse(const char *foreign, Error *reterr) {
+        int r = error_set(
+                reterr, ERROR_NEVER, -EINVAL,
+                "table subaccount_usernames has names that the built-in lists do not give (%s), and " ADJECTIVES
+                " and " NOUNS " are not set",
+                foreign);
+
+        error_set_hint(reterr,
+                       "set " ADJECTIVES " and " NOUNS
+                       " (USERNAME_ADJECTIVES_FILE, USERNAME_NOUNS_FILE) to the lists that gave them; or set " BUILTIN
+                       " = true if new names may come from other lists");
+        return r;
+}
+
+/* *ret: how many names there are has been written by who has looked at so many. */
+static int is_checked(TaskContext *ctx, const char *lists, bool *ret, Error *reterr) {
+        _cleanup_pg_result_ PGresult *result = NULL;
+        _cleanup_free_ char *expected = NULL;
+        int r;
+
+        r = task_query(ctx, PG_PRIMARY, &sql_compliance_count_names, 1, (const char *const[]){ CHECKED_KEY }, &result,
+                       reterr);
+        if (r < 0)
+                return r;
+        expected = str_printf("%s %s", lists, PQgetvalue(result, 0, 0));
+        *ret = expected && str_eq(PQgetvalue(result, 0, 1), expected);
+        return 0;
+}
+
 int username_lists_check(TaskContext *ctx, const UsernameLists *l, Error *reterr) {
-        const UsernameStyle style = { &l->adjectives, &l->nouns, 0 };
-        _cleanup_pg_result_ PGresult *names = NULL;
+        char lists[LISTS_TEXT_SIZE], text[LISTS_TEXT_SIZE + 24];
+        const char *params[] = { CHECKED_KEY, text };
+        _cleanup_(check_done) Check c = { .style = { &l->adjectives, &l->nouns, 0 } };
+        _cleanup_error_ Error e = ERROR_INIT;
+        bool checked;
         int r;
 
         if (!l->builtin || settings_bool(task_settings(ctx), BUILTIN))
                 return 0;
-        r = task_query(ctx, PG_PRIMARY, &sql_compliance_read_some_names, 0, NULL, &names, reterr);
-        if (r < 0)
+        r = is_checked(ctx, lists_text(l, lists), &checked, reterr);
+        if (r < 0 || checked)
                 return r;
-        for (int i = 0; i < PQntuples(names); i++) {
-                const char *name = PQgetvalue(names, i, 0);
-
-                if (username_is_of(&style, PQgetvalue(names, i, 1), NONCES_CHECKED, name))
-                        continue;
-                r = error_set(
-                        reterr, ERROR_NEVER, -EINVAL,
-                        "table subaccount_usernames has names that the built-in lists do not give (%s), and " ADJECTIVES
-                        " and " NOUNS " are not set",
-                        name);
-                error_set_hint(reterr,
-                               "set " ADJECTIVES " and " NOUNS
-                               " (USERNAME_ADJECTIVES_FILE, USERNAME_NOUNS_FILE) to the lists that gave them; or "
-                               "set " BUILTIN " = true if new names may come from other lists");
+        r = task_query_each(ctx, PG_PRIMARY, &sql_compliance_read_names, 0, NULL, check_name, &c, &e);
+        if (c.foreign)
+                return refuse(c.foreign, reterr);
+        if (r < 0) {
+                error_move(reterr, &e);
                 return r;
         }
-        return 0;
+        (void) snprintf(text, sizeof(text), "%s %" PRIu64, lists, c.n);
+        return task_query(ctx, PG_PRIMARY, &sql_compliance_write_cache, ELEMENTSOF(params), params, NULL, reterr);
+}
+
+int username_lists_add(TaskContext *ctx, const UsernameLists *l, size_t n, Error *reterr) {
+        char lists[LISTS_TEXT_SIZE], count[24];
+        const char *params[] = { CHECKED_KEY, lists, count };
+
+        if (!l->builtin || n == 0)
+                return 0;
+        (void) lists_text(l, lists);
+        (void) snprintf(count, sizeof(count), "%zu", n);
+        return task_query(ctx, PG_PRIMARY, &sql_compliance_add_checked_names, ELEMENTSOF(params), params, NULL, reterr);
 }

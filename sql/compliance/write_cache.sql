@@ -1,5 +1,5 @@
--- Notes that the pass $1 has come to the address $2; null: it is over.
-WITH over AS (
+-- Sets the value of $1 in persistent_cache to $2; null: removes it.
+WITH removed AS (
     DELETE FROM persistent_cache WHERE key = $1 AND $2::text IS NULL
 )
 INSERT INTO persistent_cache (key, value)
