@@ -7,13 +7,22 @@ scale of a product is the sum of its factors' scales.
 import collections
 import datetime
 import decimal
+import functools
 import uuid
 
 from pnl_world import NAMESPACE
 
 ZERO = decimal.Decimal(0)
 EXACT = decimal.Context(prec=5000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[decimal.Inexact])
-decimal.setcontext(EXACT)
+
+
+def exact(function):
+    """Reckons within EXACT, and leaves the context of whoever calls alone."""
+    @functools.wraps(function)
+    def within(*arguments, **named):
+        with decimal.localcontext(EXACT):
+            return function(*arguments, **named)
+    return within
 
 
 def text(value):
@@ -30,6 +39,7 @@ Transfer = collections.namedtuple('Transfer', 'height size sender to')
 Payment = collections.namedtuple('Payment', 'height account market ticker oracle size side rate payment index time')
 
 
+@exact
 def funding_payments(listings, updates, fills, carry=False):
     """Payments of all heights, one height after the other. listings: (market, clob pair, ticker)."""
     rows = []
@@ -66,6 +76,7 @@ def funding_payments(listings, updates, fills, carry=False):
     return sorted(rows, key=lambda r: r[:3])
 
 
+@exact
 def hourly_pnl(payments, fills, transfers):
     """(height, account, total, net transfers, equity, time) of all heights, one after the other."""
     rows = []
@@ -119,6 +130,7 @@ def next_start(period, start):
     return start + datetime.timedelta(days=7 if period == 'WEEKLY' else 1)
 
 
+@exact
 def reward_aggregations(period, blocks, rewards):
     """(address, start, start height, end, end height, amount, id) after everything up to the latest block's full minute was
     aggregated from an empty table on; nothing where the first reward is not yet due. blocks: (height, time) ascending,

@@ -342,16 +342,21 @@ def test_accounts_that_cannot_be_computed_never_block_the_others(world):
     assert {t[0] for t in noon(world)} == {ALICE, BOB}
 
 
+def round_trips(done):
+    return int(re.search(r'(\d+) round trips', done.stdout).group(1))
+
+
 def test_chunks_write_the_same(world):
     example(world)
     for i in range(5):
         world.transfer(100, '5', to=world.subaccount(f'dydx1{i}'))
-    world.run(TASK, NOW)
+    trips = round_trips(world.run(TASK, NOW))
     whole = world.sql('SELECT * FROM pnl_ticks ORDER BY id')
     world.sql('TRUNCATE pnl_ticks')
     world.redis.flushall()
-    world.run(TASK, NOW, environment={'PNL_TICK_MAX_ROWS_PER_UPSERT': '2'})
+    done = world.run(TASK, NOW, environment={'PNL_TICK_MAX_ROWS_PER_UPSERT': '2'})
     assert world.sql('SELECT * FROM pnl_ticks ORDER BY id') == whole
+    assert round_trips(done) == trips + 3  # four statements for seven accounts
 
 
 def test_the_originals_variables(world):
@@ -467,7 +472,7 @@ def test_round_trips_do_not_grow_with_accounts(world):
             if i % 2:
                 world.cached(who, 16900, ALICE_BEFORE[2])
         done = world.run(TASK, NOW)
-        trips.append(int(re.search(r'(\d+) round trips', done.stdout).group(1)))
+        trips.append(round_trips(done))
         assert len(world.ticks()) == n + 2
     assert trips[0] == trips[1]
 

@@ -244,6 +244,35 @@ def test_chunks_are_rows_of_one_transaction(world):
     assert [row[0] for row in world.aggregations('DAILY')] == names
 
 
+def test_chunks_are_statements(world):
+    """Of the rows that are new and of those that are there; the sums are those of one statement."""
+    names = [f'dydx1r{i}' for i in range(5)]
+    world.wallets(*names)
+    world.blocks((1, '2024-03-04T00:00:00Z'), (2, '2024-03-04T00:10:00Z'), (3, '2024-03-04T00:20:00Z'))
+    world.rewards(*[(n, f'1.{i}', height, f'2024-03-04T00:{minute}:00Z')
+                    for i, n in enumerate(names) for height, minute in ((1, '05'), (2, '15'))])
+    trips, rows = {}, {}
+    for chunk in (0, 2):
+        world.sql('TRUNCATE trading_reward_aggregations, persistent_cache')
+        world.settings(rewards_chunk=chunk, rewards_max_interval='10 min')
+        world.redis.set(key('DAILY'), '2024-03-04T00:00:00.000Z')
+        done = aggregate(world, 'DAILY')
+        assert 'intervals 2' in said(done)
+        trips[chunk], rows[chunk] = round_trips(done), world.aggregations('DAILY')
+    assert rows[0] == rows[2] and [row[5][:3] for row in rows[0]] == ['2.0', '2.2', '2.4', '2.6', '2.8']
+    assert trips[2] == trips[0] + 2 + 2
+
+
+@pytest.mark.parametrize('setting, intervals', [('1 d', 1), ('30 min', 4), ('50 min', 3)])
+def test_the_longest_interval_is_a_setting(world, setting, intervals):
+    world.wallets('dydx1alice')
+    world.blocks((1, '2024-03-04T00:00:00Z'), (2, '2024-03-04T02:00:00Z'))
+    world.rewards(('dydx1alice', '1', 1, '2024-03-04T00:00:00Z'), ('dydx1alice', '2', 1, '2024-03-04T01:59:59Z'))
+    world.settings(rewards_max_interval=setting)
+    assert f'intervals {intervals},' in said(aggregate(world, 'DAILY'))
+    assert [row[5] for row in world.aggregations('DAILY')] == ['3.000000000000000000']
+
+
 def test_nothing_is_read_from_a_replica(world):
     """A replica may lag: what is added up there would be too little."""
     kept = world.deployment.common['database']

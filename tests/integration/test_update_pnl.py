@@ -248,6 +248,23 @@ def test_round_trips_do_not_grow_with_rows(world):
     assert trips[0] == trips[1]
 
 
+def test_rows_of_a_transaction_are_a_setting(world):
+    """The first transaction has one height; each next one twice as many, while they have few rows."""
+    (alice,) = world.accounts('dydx1alice')
+    world.transfers((1, '5', None, alice))
+    for height in range(100, 114):
+        payment(world, height, alice, '1')
+    trips, rows = {}, {}
+    for wanted in (1, 50000):
+        world.sql('TRUNCATE pnl, persistent_cache')
+        world.settings(transaction_rows=wanted)
+        trips[wanted] = round_trips(world.run(TASK))
+        rows[wanted] = world.pnl()
+    assert rows[1] == rows[50000] and len(rows[1]) == 14
+    # 14 transactions, of BEGIN, lock, heights, rows and COMMIT each, instead of 4: of 1, 2, 4 and 7 heights
+    assert trips[1] - trips[50000] == (14 - 4) * 5, trips
+
+
 def test_a_preview_changes_nothing(world):
     funding_example(world)
     world.run(FUNDING)
