@@ -1,11 +1,14 @@
 """pnl_instrumentation against real PostgreSQL and Redis (PnL specification, section 4)."""
+import datetime
 import json
+import random
 import re
 
 import pytest
 
 from campaign import Campaign
-from pnl_world import LATEST, World, usec
+from pnl_world import LATEST, World, iso, usec
+from tick_reference import stale
 
 TASK = 'pnl_instrumentation'
 NOW = '2024-03-01T12:00:00.000Z'
@@ -132,3 +135,47 @@ def test_more_accounts_than_a_page_and_than_are_named(world):
     (line,) = record(world)
     assert len(line['staleTransferSubaccounts']) == 100 and line['staleTransferCount'] == n - fresh
     assert all(re.fullmatch('[0-9a-f-]{36}', i) for i in line['staleTransferSubaccounts'])
+
+
+def random_world(w, r, now):
+    """Accounts with and without ticks and transfers, at and around two hours ago."""
+    w.block(r.randrange(1001, 2000), iso(now))
+    (height,) = w.sql('SELECT max("blockHeight") FROM blocks')[0]
+
+    def some_time():
+        back = r.choice((2 * 3600000, r.randrange(6 * 3600000)))
+        return now - datetime.timedelta(milliseconds=back + r.choice((-1, 0, 1)))
+    accounts = [w.subaccount(f'dydx1{i}') for i in range(r.randrange(1, 15))]
+    for _ in range(r.randrange(0, 3 * len(accounts))):
+        w.transfer(r.randrange(1, height + 20), '1', sender=r.choice([None] + accounts), to=r.choice([None] + accounts),
+                   asset=r.choice('01'), at=iso(some_time()))
+    cached = {}
+    for a in accounts:
+        times = sorted({some_time() for _ in range(r.choice((0, 0, 1, 2)))})
+        for h, at in zip(sorted(r.sample(range(1, height), len(times))), times):
+            w.tick(a, h, iso(at))
+        if r.random() < 0.5:
+            cached[a] = r.randrange(1, height + 5), some_time()
+            w.cached(a, cached[a][0], iso(cached[a][1]))
+    return cached
+
+
+def test_random_data_equals_the_row_by_row_evaluation(world):
+    now = datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.timezone.utc)
+    world.settings(tasks={t: {'enabled': t == TASK} for t in ('create_pnl_ticks', 'refresh-vault-pnl', TASK)})
+    with_tick = without = 0
+    for seed in range(25):
+        world.clear()
+        cached = random_world(world, random.Random(seed), now)
+        ticks, transfers = stale(world, cached, now)
+        world.run(TASK, NOW, environment={'TZ': 'America/St_Johns'})
+        assert gauges(world) == (len(ticks) + len(transfers), len(ticks), len(transfers)), seed
+        if seed % 5 == 0:  # who it was
+            lines = record(world)
+            assert len(lines) == (1 if ticks or transfers else 0), seed
+            for line in lines:
+                assert set(line['stalePnlSubaccounts']) == ticks and set(line['staleTransferSubaccounts']) == transfers, seed
+            world.metrics()
+        with_tick += len(ticks)
+        without += len(transfers)
+    assert with_tick > 40 and without > 4

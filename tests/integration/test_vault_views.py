@@ -1,10 +1,12 @@
 """refresh-vault-pnl against real PostgreSQL and Redis (PnL specification, section 5)."""
 import datetime
+import random
 
 import pytest
 
 from campaign import Campaign
 from pnl_world import World, iso, usec
+from tick_reference import WINDOWS, vault_view
 
 MEGAVAULT = 'dydx18tkxrnrkqc2t0lr3zxr5g6a4hdvqksylxqje4r'
 
@@ -104,3 +106,43 @@ def test_a_dry_run_refreshes_nothing(world):
     example(world)
     world.run('refresh-vault-pnl', '2024-03-01T00:05:00.000Z', arguments=('--dry-run', '--no-lock'))
     assert view(world, 'vaults_hourly_pnl') == set()
+
+
+VIEWS = {'vaults_hourly_pnl': 'hour', 'vaults_daily_pnl': 'day'}
+
+
+def random_world(w, r, now):
+    """Ticks at and around the bounds of hours, days and windows, the latter by a minute, since the time of a refresh is its
+    own."""
+    accounts = [w.subaccount(address, number) for address in ('vault1', 'vault2', 'vault3', 'person', MEGAVAULT)
+                for number in r.sample((0, 1, 128), r.randrange(1, 4))]
+    for i in range(r.randrange(1, 4)):
+        w.insert('vaults', address=f'vault{i + 1}', clobPairId=i, status=r.choice(('QUOTING', 'CLOSE_ONLY', 'DEACTIVATED')),
+                 createdAt=iso(now), updatedAt=iso(now))
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    minute, hour = datetime.timedelta(minutes=1), datetime.timedelta(hours=1)
+    for a in accounts:
+        times = set()
+        for _ in range(r.randrange(0, 25)):
+            base = r.choice((day, day - hour * r.randrange(24 * 8), day - 24 * hour * r.randrange(92),
+                             *(now - window + sign * minute for window in WINDOWS.values() for sign in (-1, 1))))
+            times.add(base + datetime.timedelta(milliseconds=r.choice((-1, 0, 1, r.randrange(7200000)))))
+        for height, t in enumerate(sorted(times), r.randrange(1, 1000)):
+            w.tick(a, height, iso(t), equity=f'{r.randrange(-10 ** 40, 10 ** 40)}.{r.randrange(10 ** 6):06d}',
+                   total=f'{r.randrange(10 ** 9)}.{r.randrange(10 ** 6):06d}', net=r.choice(('0.000000', '-0.500000')))
+
+
+def test_random_data_equals_the_row_by_row_evaluation(world):
+    shown = 0
+    for seed in range(12):
+        world.clear()
+        now = world.sql('SELECT now()')[0][0]
+        random_world(world, random.Random(seed), now)
+        world.run('refresh-vault-pnl', '2024-03-01T00:05:00.000Z', environment={'TZ': 'Asia/Kathmandu', 'PGTZ': 'Asia/Kathmandu'})
+        for name, unit in VIEWS.items():
+            got = world.sql(f'SELECT id, "subaccountId", equity::text, "totalPnl"::text, "netTransfers"::text, "createdAt", '
+                            f'"blockHeight", "blockTime" FROM {name}')
+            expected = vault_view(world, unit, now)
+            assert len(got) == len(expected) and set(got) == expected, (seed, name)
+            shown += len(got)
+    assert shown > 200

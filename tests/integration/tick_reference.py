@@ -1,5 +1,6 @@
-"""What create_pnl_ticks and the leaderboard tasks should write, evaluated row by row from the formulas of the PnL
-specification (sections 1.3 to 1.5 and 7.2). Plain Python over lists of rows: slow, and sharing nothing with the service.
+"""What the tasks that make and read ticks should write, show or count, evaluated row by row from the formulas of the PnL
+specification (sections 1.3 to 1.5, 4, 5 and 7.2). Plain Python over lists of rows: slow, and sharing nothing with the
+service.
 """
 import datetime
 from decimal import Context, Decimal
@@ -138,6 +139,55 @@ def leaderboard(world, days, today, excluded=()):
             values.append(str(baseline[s]['totalPnl'].copy_negate()))  # unary minus rounds
         equity.setdefault(address, []).append(str(t['equity']))
     return {a: (text_sum(pnl[a]), text_sum(equity[a])) for a in pnl}
+
+
+MAIN_VAULT = 'dydx18tkxrnrkqc2t0lr3zxr5g6a4hdvqksylxqje4r'
+WINDOWS = {'hour': datetime.timedelta(days=7), 'day': datetime.timedelta(days=90)}
+
+
+def vault_view(world, unit, now):
+    """Rows of the hourly or daily view of the vaults when it is refreshed at `now`: their first tick of each hour or day,
+    the numbers as text."""
+    vaults = {v['address'] for v in rows(world, 'vaults')} | {MAIN_VAULT}
+    accounts = {s['id'] for s in rows(world, 'subaccounts') if s['subaccountNumber'] == 0 and s['address'] in vaults}
+    first = {}
+    for t in rows(world, 'pnl_ticks'):
+        if t['subaccountId'] not in accounts or t['blockTime'] < now - WINDOWS[unit]:
+            continue
+        begins = t['blockTime'].astimezone(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0)
+        if unit == 'day':
+            begins = begins.replace(hour=0)
+        key = t['subaccountId'], begins
+        if key not in first or t['blockTime'] < first[key]['blockTime']:
+            first[key] = t
+    return {(t['id'], t['subaccountId'], *(f"{t[n]:f}" for n in ('equity', 'totalPnl', 'netTransfers')), t['createdAt'],
+             t['blockHeight'], t['blockTime']) for t in first.values()}
+
+
+STALE = 2 * 3600 * 1000  # milliseconds
+
+
+def stale(world, cached, now):
+    """The subaccounts that pnl_instrumentation counts at `now`: (those whose latest tick is old, those that never had one
+    and whose last transfer is old). cached: as for ticks_due()."""
+    height = max(b['blockHeight'] for b in rows(world, 'blocks'))
+    latest = {}
+    ticks = [(t['subaccountId'], t['blockHeight'], t['blockTime']) for t in rows(world, 'pnl_ticks')]
+    for s, h, at in ticks + [(s, h, at) for s, (h, at) in cached.items() if h <= height]:
+        if s not in latest or h > latest[s][0]:
+            latest[s] = h, at
+    transfers = rows(world, 'transfers')
+    old_ticks, old_transfers = set(), set()
+    for s in {t[side] for t in transfers if t['createdAtHeight'] <= height
+              for side in ('senderSubaccountId', 'recipientSubaccountId')} - {None}:
+        if s in latest:
+            if milliseconds(now) - milliseconds(latest[s][1]) >= STALE:
+                old_ticks.add(s)
+            continue
+        last = max(milliseconds(t['createdAt']) for t in transfers if s in (t['senderSubaccountId'], t['recipientSubaccountId']))
+        if milliseconds(now) - last > STALE:
+            old_transfers.add(s)
+    return old_ticks, old_transfers
 
 
 assert six_places(Fraction(5, 10 ** 7)) == '0.000001' and six_places(Fraction(-5, 10 ** 7)) == '-0.000001'
