@@ -13,8 +13,10 @@ typedef struct LockKeys {
 } LockKeys;
 
 static void lock_keys_done(LockKeys *k) {
-        for (size_t i = 0; i < N_KEYS; i++)
+        for (size_t i = 0; i < N_KEYS; i++) {
                 free(k->keys[i]);
+                k->keys[i] = NULL;
+        }
 }
 
 static int lock_keys_init(LockKeys *k, const LockIdentity *id, const char *task) {
@@ -67,6 +69,30 @@ static int add_call(RedisPipeline *p, const LockIdentity *id, const char *task, 
         return r;
 }
 
+/* An error reply says that some key is of a wrong type: says which, so that somebody can delete it. */
+static void name_broken_key(RedisConn *c, const LockIdentity *id, const char *task, CancelToken *token, Error *e) {
+        static const char *const types[N_KEYS] = { "string", "string", "hash", "hash", "string" };
+        _cleanup_(lock_keys_done) LockKeys k = { 0 };
+        _cleanup_redis_pipeline_ RedisPipeline *p = NULL;
+
+        if (!e || redis_pipeline_new(&p) < 0 || lock_keys_init(&k, id, task) < 0)
+                return;
+        for (size_t i = 0; i < N_KEYS; i++)
+                if (redis_pipeline_addv(p, "TYPE", k.keys[i], NULL) < 0)
+                        return;
+        if (redis_execute(c, "lock.types", p, token, NULL) < 0)
+                return;
+        for (size_t i = 0; i < N_KEYS; i++) {
+                const redisReply *type = redis_pipeline_reply(p, i);
+
+                if (type->type != REDIS_REPLY_STATUS || str_eq(type->str, "none") || str_eq(type->str, types[i]))
+                        continue;
+                (void) error_prefix(e, "key %s is of type %s, not %s", k.keys[i], type->str, types[i]);
+                error_set_hint(e, "delete it: redis-cli DEL %s", k.keys[i]);
+                return;
+        }
+}
+
 /* Runs one script; the reply has `type` and belongs to *ret_pipeline. */
 static int call(RedisConn *c, const LockIdentity *id, const char *task, const RedisScript *script, size_t n_args,
                 const char *const *args, int type, CancelToken *token, RedisPipeline **ret_pipeline, Error *reterr) {
@@ -83,6 +109,7 @@ static int call(RedisConn *c, const LockIdentity *id, const char *task, const Re
                 return r;
         r = redis_reply_check(redis_pipeline_reply(p, 0), type, script->name, reterr);
         if (r < 0) {
+                name_broken_key(c, id, task, token, reterr);
                 error_prefix(reterr, "task %s", task);
                 return r;
         }
@@ -141,6 +168,7 @@ static int parse_take(const redisReply *reply, const LockTask *task, LockTakeRes
                         continue;
                 ret->outcome = outcomes[i].outcome;
                 ret->wait_usec = wait_from_ttl(ttl, task);
+                ret->endless = ttl == -1 && ret->outcome != LOCK_PAUSED;
                 if (ret->outcome == LOCK_TAKEN) {
                         ret->started_usec = strtoll(element_text(reply, 3) ?: "0", NULL, 10);
                         return 0;
@@ -148,10 +176,9 @@ static int parse_take(const redisReply *reply, const LockTask *task, LockTakeRes
                 ret->holder_kind = str_eq(element_text(reply, 3), "run")        ? LOCK_HOLDER_RUN
                                    : str_eq(element_text(reply, 3), "interval") ? LOCK_HOLDER_INTERVAL
                                                                                 : LOCK_HOLDER_UNKNOWN;
-                ret->holder = ttl == -1 && ret->outcome != LOCK_PAUSED
-                                      ? str_printf("%s, by a key without a TTL: delete it by hand",
-                                                   str_empty(holder) ? "somebody" : holder)
-                                      : strdup(holder ?: "");
+                ret->holder = ret->endless ? str_printf("%s, by a key without a TTL: delete it by hand",
+                                                        str_empty(holder) ? "somebody" : holder)
+                                           : strdup(holder ?: "");
                 return ret->holder ? 0 : error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         }
         return error_set(reterr, ERROR_NEVER, -EBADMSG, "lock.take of %s: unexpected reply", task->task);
@@ -271,7 +298,8 @@ int lock_resume(RedisConn *c, const LockIdentity *id, const LockTask *task, Canc
 }
 
 /* A key of a wrong type holds its own task, which is paused, or it would not have been looked at; not the others. */
-static int pause_text(const redisReply *reply, char **ret, Error *reterr) {
+static int pause_text(RedisConn *c, const LockIdentity *id, const char *task, const redisReply *reply,
+                      CancelToken *token, char **ret, Error *reterr) {
         _cleanup_error_ Error e = ERROR_INIT;
         int r;
 
@@ -284,9 +312,10 @@ static int pause_text(const redisReply *reply, char **ret, Error *reterr) {
                         error_move(reterr, &e);
                 return r;
         }
-        if (r < 0)
+        if (r < 0) {
+                name_broken_key(c, id, task, token, &e);
                 *ret = str_printf("delete the key that is of a wrong type: %s", error_text(&e));
-        else
+        } else
                 *ret = str_printf("by %s on %s: %s", element_text(reply, 0) ?: "?", element_text(reply, 1) ?: "?",
                                   element_text(reply, 2) ?: "");
         return *ret ? 0 : error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
@@ -306,7 +335,7 @@ int lock_keep_paused(RedisConn *c, const LockIdentity *id, const LockTask *tasks
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                r = pause_text(redis_pipeline_reply(p, i), &ret_texts[i], reterr);
+                r = pause_text(c, id, tasks[i].task, redis_pipeline_reply(p, i), token, &ret_texts[i], reterr);
                 if (r < 0) {
                         while (i-- > 0)
                                 free(ret_texts[i]);

@@ -34,6 +34,7 @@ typedef enum LockOutcome {
         LOCK_HELD_E, /* wait_usec: PTTL of E; the original's counter and error record apply */
         LOCK_PAUSED,
         LOCK_WAIT_EPOCH, /* FLUSHALL was seen: nobody of ours takes a lock for 6 s */
+        LOCK_BROKEN,     /* in the coordinator's events: lock_take() said -EBADMSG, a key is of a wrong type */
 } LockOutcome;
 
 typedef enum LockHolder {
@@ -46,6 +47,7 @@ typedef struct LockTakeResult {
         LockOutcome outcome;
         LockHolder holder_kind; /* with LOCK_HELD_R and LOCK_HELD_E */
         uint64_t wait_usec;
+        bool endless;              /* the key that is in the way has no TTL: somebody must delete it */
         char uuid[UUID_TEXT_SIZE]; /* value of E behind "TIMEOUT NOT EXPIRED " */
         int64_t started_usec;      /* Redis server time at which it was taken */
         char *holder; /* who holds it, from the run hash, or "another service (original?)"; who paused it, where and
@@ -65,7 +67,8 @@ typedef enum LockRenewOutcome {
 #define LOCK_IGNORE_PAUSE (1u << 1)
 
 /* `uuid` is made by the caller, so that an acquisition whose reply was lost can be undone by it. All return 0 or
- * negative errno with reterr. */
+ * negative errno with reterr. -EBADMSG with ERROR_NEVER: a key of the task's is of a wrong type; text and hint name it,
+ * and nothing but its deletion helps. */
 int lock_take(RedisConn *c, const LockIdentity *id, const LockTask *task, const char *uuid, const char *run_id,
               unsigned flags, CancelToken *token, LockTakeResult *ret, Error *reterr);
 /* started_usec: that of lock_take, so that a flushed run hash is written whole again. */

@@ -139,6 +139,8 @@ static void print_task(const json_t *task) {
                       until(json_object_get(task, "next_usec"), next, sizeof next), holder_of(fleet));
         if (json_is_object(paused))
                 print_pause(paused);
+        if (!str_empty(text_of(task, "obstacle")))
+                (void) printf("      cannot run: %s\n", text_of(task, "obstacle"));
         if (!str_empty(text_of(json_object_get(task, "run"), "progress")))
                 (void) printf("      %s\n", text_of(json_object_get(task, "run"), "progress"));
         if (!str_empty(text_of(last, "error")))
@@ -217,7 +219,8 @@ static bool is_unhealthy(const json_t *w) {
                 if (json_is_false(json_object_get(item, "ok")))
                         return true;
         json_array_foreach ((json_t *) tasks, i, item)
-                if (str_eq(text_of(json_object_get(item, "last"), "result"), "failed"))
+                if (str_eq(text_of(json_object_get(item, "last"), "result"), "failed") ||
+                    !str_empty(text_of(item, "obstacle")))
                         return true;
         return false;
 }

@@ -168,8 +168,8 @@ int coordinator_new(const CoordinatorOptions *options, Coordinator **ret) {
         c->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         r = c->command_fd < 0 || c->event_fd < 0 || c->finished_fd < 0 ? -EMFILE : cancel_token_new(&c->io);
         if (r >= 0) {
-                r = redis_conn_new(options->redis_url, "roundtable-coordinator", COMMAND_TIMEOUT_USEC, NULL, NULL,
-                                   &c->redis, &e);
+                r = redis_conn_new(options->redis_url, "roundtable-coordinator",
+                                   options->command_timeout_usec ?: COMMAND_TIMEOUT_USEC, NULL, NULL, &c->redis, &e);
                 if (r < 0)
                         log_error_object(LOG_LEVEL_ERROR, NULL, "coordinator", &e, NULL, 0, "no coordinator");
         }

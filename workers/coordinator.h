@@ -22,6 +22,7 @@ typedef struct CoordinatorOptions {
         const char *const *dead_instances; /* predecessors whose runs are cleared before the first take */
         size_t n_dead;
         uint64_t reconnect_delay_usec;
+        uint64_t command_timeout_usec;      /* of one exchange; 0: 2 s */
         uint64_t reconnect_error_threshold; /* failed attempts of one outage, after which it is an error in the log */
 } CoordinatorOptions;
 
@@ -41,6 +42,7 @@ typedef struct CoordinatorEvent {
         size_t task;
         LockOutcome outcome;
         uint64_t wait_usec;
+        bool by_hand; /* NOT_TAKEN: nothing but the deletion of the key that `text` names helps */
         uint64_t serial;
         char *text;       /* owned by the event; coordinator_event_done() */
         json_t *document; /* owned */

@@ -8,6 +8,7 @@
 #define PAUSES_PERIOD_USEC (3 * USEC_PER_SEC)
 #define RENEW_PERIOD_MAX_USEC (5 * USEC_PER_SEC)
 #define MARGIN_MAX_USEC (10 * USEC_PER_SEC)
+#define BROKEN_RETRY_MAX_USEC (10 * USEC_PER_SEC) /* how soon the deletion of a broken key is seen, at the latest */
 
 static uint64_t min_usec(uint64_t a, uint64_t b) {
         return a < b ? a : b;
@@ -52,16 +53,23 @@ static void report_state(Coordinator *c, bool reachable, const char *text) {
         coordinator_emit(c, (CoordinatorEvent){ .type = COORDINATOR_REDIS_STATE, .text = text ? strdup(text) : NULL });
 }
 
-/* An answer that is an error of one key's (a wrong type): the server is there. Told once per task, or once per text:
- * taking and undoing the take fail in turns, in other words. */
+/* An answer that is an error of one key's (a wrong type): the server is there, and other tasks are as before. */
+static bool is_broken_key(int r, const Error *e) {
+        return r == -EBADMSG && e->kind == ERROR_NEVER;
+}
+
+/* Told once per task, or once per text: taking and undoing the take fail in turns, in other words. */
 static void complain(Coordinator *c, Slot *slot, const Error *e) {
+        LogField field = LOG_STRING("TASK", "taskName", slot ? c->tasks[slot - c->slots].task : NULL);
+
         if (slot ? slot->complained : str_eq(c->complaint, error_text(e)))
                 return;
         if (slot)
                 slot->complained = true;
         free(c->complaint);
         c->complaint = strdup(error_text(e));
-        log_error_object(LOG_LEVEL_ERROR, NULL, "coordinator", e, NULL, 0, "redis refused a lock operation");
+        log_error_object(LOG_LEVEL_ERROR, NULL, "coordinator", e, &field, slot ? 1 : 0,
+                         "redis refused a lock operation");
 }
 
 /* A short outage is a warning, told by who hears of the change; one that lasts is an error, told once. */
@@ -74,7 +82,7 @@ bool contact_end(Coordinator *c, Slot *slot, int r, const Error *e) {
         if (r >= 0) {
                 report_state(c, true, NULL);
                 c->contact_usec = c->attempts = 0;
-        } else if (e->kind == ERROR_NEVER && r == -EBADMSG) {
+        } else if (is_broken_key(r, e)) {
                 report_state(c, true, NULL);
                 c->attempts = 0;
                 complain(c, slot, e);
@@ -146,31 +154,13 @@ bool contact_clear_dead(Coordinator *c) {
                 r = lock_clear_dead(c->redis, &c->identity, &c->tasks[i], (const char *const *) c->dead, c->n_dead,
                                     c->io, &cleared, &e);
                 /* a key of a wrong type keeps that task from running, not the others */
-                if (!contact_end(c, &c->slots[i], r, &e) && r != -EBADMSG)
+                if (!contact_end(c, &c->slots[i], r, &e) && !is_broken_key(r, &e))
                         return false;
                 if (cleared)
                         log_info("coordinator#clearDead", "%s: cleared the lock of a predecessor that died",
                                  c->tasks[i].task);
         }
         c->dead_cleared = true;
-        return true;
-}
-
-bool contact_settle(Coordinator *c, size_t task) {
-        Slot *s = &c->slots[task];
-        _cleanup_error_ Error e = ERROR_INIT;
-        int r;
-
-        contact_begin(c);
-        if (s->left_result[0])
-                r = lock_end(c->redis, &c->identity, &c->tasks[task], s->left_uuid, s->left_result, c->io, NULL, &e);
-        else
-                r = lock_undo(c->redis, &c->identity, &c->tasks[task], s->left_uuid, c->io, &e);
-        if (!contact_end(c, s, r, &e)) {
-                s->next_usec = clock_monotonic_usec() + c->reconnect_delay_usec;
-                return false;
-        }
-        s->left_uuid[0] = s->left_result[0] = '\0';
         return true;
 }
 
@@ -208,7 +198,43 @@ static void not_taken(Coordinator *c, size_t task, LockTakeResult *result) {
                                                 .task = task,
                                                 .outcome = result->outcome,
                                                 .wait_usec = result->wait_usec,
+                                                .by_hand = result->endless,
                                                 .text = TAKE_PTR(result->holder) });
+}
+
+/* A key of a wrong type is in the way until somebody deletes it. That is an answer, like a lock held by somebody else:
+ * the task must not keep its slot for it. */
+static void refused(Coordinator *c, size_t task, const Error *e) {
+        LockTakeResult result = {
+                .outcome = LOCK_BROKEN,
+                .wait_usec = min_usec(c->tasks[task].interval_usec, BROKEN_RETRY_MAX_USEC),
+                .endless = true,
+                .holder = strdup(error_text(e)),
+        };
+
+        not_taken(c, task, &result);
+}
+
+int contact_settle(Coordinator *c, size_t task) {
+        Slot *s = &c->slots[task];
+        _cleanup_error_ Error e = ERROR_INIT;
+        int r;
+
+        contact_begin(c);
+        if (s->left_result[0])
+                r = lock_end(c->redis, &c->identity, &c->tasks[task], s->left_uuid, s->left_result, c->io, NULL, &e);
+        else
+                r = lock_undo(c->redis, &c->identity, &c->tasks[task], s->left_uuid, c->io, &e);
+        if (!contact_end(c, s, r, &e)) {
+                s->next_usec = clock_monotonic_usec() + c->reconnect_delay_usec;
+                if (!is_broken_key(r, &e))
+                        return r == -EBADMSG ? -EIO : r;
+                if (s->phase == SLOT_WANTED)
+                        refused(c, task, &e);
+                return r;
+        }
+        s->left_uuid[0] = s->left_result[0] = '\0';
+        return 0;
 }
 
 void contact_take(Coordinator *c, size_t task) {
@@ -229,6 +255,8 @@ void contact_take(Coordinator *c, size_t task) {
                         (void) memcpy(s->left_uuid, uuid, sizeof(uuid));
                 s->left_result[0] = '\0';
                 s->next_usec = clock_monotonic_usec() + c->reconnect_delay_usec;
+                if (is_broken_key(r, &e))
+                        refused(c, task, &e);
                 return;
         }
         s->complained = false;
@@ -349,18 +377,20 @@ void contact_request(Coordinator *c, const Command *command) {
         }
         for (size_t i = 0; i < command->n_tasks; i++) {
                 _cleanup_error_ Error one = ERROR_INIT;
+                bool broken;
                 int failed;
 
                 contact_begin(c);
                 failed = request_one(c, command, command->tasks[i], &one);
                 if (failed != -EINVAL)
                         (void) contact_end(c, &c->slots[command->tasks[i]], failed, &one);
+                broken = is_broken_key(failed, &one);
                 if (failed < 0 && r >= 0) {
                         r = failed;
                         error_move(&e, &one);
                 }
                 /* a key of a wrong type is one task's; without a server the others are no better off */
-                if (failed < 0 && failed != -EBADMSG)
+                if (failed < 0 && !broken)
                         break;
         }
         if (command->type != COMMAND_FLEET)

@@ -109,7 +109,8 @@ void contact_begin(Coordinator *c);
  */
 bool contact_end(Coordinator *c, Slot *slot, int r, const Error *e);
 bool contact_clear_dead(Coordinator *c);
-bool contact_settle(Coordinator *c, size_t task); /* what is left over from before */
+/* What is left over from before. 0, or -EBADMSG for a key of a wrong type, or another negative errno. */
+int contact_settle(Coordinator *c, size_t task);
 void contact_take(Coordinator *c, size_t task);
 void contact_renew(Coordinator *c, size_t task);
 void contact_end_run(Coordinator *c, size_t task, const char *result, bool tell);

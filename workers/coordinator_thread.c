@@ -84,7 +84,7 @@ static void do_what_is_due(Coordinator *c) {
 
                 if (clock_monotonic_usec() < c->contact_usec)
                         return;
-                if (s->phase != SLOT_HELD && s->left_uuid[0] && s->next_usec <= now && !contact_settle(c, i))
+                if (s->phase != SLOT_HELD && s->left_uuid[0] && s->next_usec <= now && contact_settle(c, i) < 0)
                         continue;
                 if (s->phase == SLOT_WANTED && s->next_usec <= now)
                         contact_take(c, i);
@@ -121,6 +121,7 @@ static void sleep_until(Coordinator *c, uint64_t instant_usec) {
  * what cannot be delivered goes away with E's TTL. */
 static void give_everything_back(Coordinator *c) {
         bool again;
+        int r;
 
         for (size_t i = 0; i < c->n_tasks; i++)
                 if (c->slots[i].phase == SLOT_HELD)
@@ -130,7 +131,12 @@ static void give_everything_back(Coordinator *c) {
                 for (size_t i = 0; i < c->n_tasks; i++) {
                         if (clock_monotonic_usec() >= stop_instant(c))
                                 return;
-                        if (c->slots[i].left_uuid[0] && !contact_settle(c, i)) {
+                        if (!c->slots[i].left_uuid[0])
+                                continue;
+                        r = contact_settle(c, i);
+                        if (r == -EBADMSG)
+                                c->slots[i].left_uuid[0] = '\0'; /* nobody mends that key in time */
+                        else if (r < 0) {
                                 again = true;
                                 break;
                         }

@@ -206,6 +206,7 @@ static void tell_obstacle(const Run *run, const LockTakeResult *result) {
                 (void) fprintf(stderr, "%s: Redis is new or was emptied; waiting for owners of locks to show up\n",
                                run->options->task);
                 break;
+        case LOCK_BROKEN: /* an error here */
         case LOCK_TAKEN:
                 break;
         }

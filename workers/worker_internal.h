@@ -40,7 +40,8 @@ typedef struct WorkerTask {
         RunResult last_result;
         char *last_error;
         uint64_t runs, failures;
-        char *paused; /* by whom and why */
+        char *paused;   /* by whom and why */
+        char *obstacle; /* the key that somebody must delete before the task can run, or NULL */
         /* under Worker.mutex */
         Progress progress;
         uint64_t progress_told_usec; /* monotonic: when the journal was last told */

@@ -51,7 +51,8 @@
  *         "rate":units a second, 0 unknown,"end_usec":expected, 0 unknown,"progress":text|null}|null,
  *         "last":{"run_id","started_usec","duration_usec","result":"ok|failed|cancelled","error":text|null,
  *                 "items_failed":N}|null,
- *         "runs":N,"failures":N,"fleet":<lock_fleet_status entry>|null}]}
+ *         "runs":N,"failures":N,"obstacle":which key must be deleted before it can run|null,
+ *         "fleet":<lock_fleet_status entry>|null}]}
  * 8. Lock file. <runtime_dir>/worker-<family>.lock, flock held for the process's life, text "pid unit". */
 
 #define WORKER_PROTOCOL 2

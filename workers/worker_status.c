@@ -48,14 +48,20 @@ static json_int_t next_usec(const Worker *w, const WorkerTask *t) {
         return (json_int_t) (clock_realtime_usec() + (due > now ? due - now : 0));
 }
 
+/* Where a key is broken the fleet's entry is null, and what the look-up of pauses said is all there is. */
+static const char *obstacle_of(const WorkerTask *t, const json_t *of_fleet) {
+        return t->obstacle || !json_is_null(of_fleet) ? t->obstacle : t->paused;
+}
+
 static json_t *task_to_json(Worker *w, WorkerTask *t, const json_t *fleet) {
         json_t *of_fleet = json_object_get(fleet, t->spec->name);
 
-        return json_pack("{s:s, s:b, s:s, s:I, s:s, s:I, s:o, s:o, s:I, s:I, s:O?}", "name", t->spec->name, "enabled",
-                         (int) t->enabled, "class", t->class == TASK_SHORT ? "short" : "long", "interval_usec",
-                         (json_int_t) t->interval_usec, "state", state_text(scheduler_state(w->scheduler, t->index)),
-                         "next_usec", next_usec(w, t), "run", run_to_json(w, t), "last", last_to_json(t), "runs",
-                         (json_int_t) t->runs, "failures", (json_int_t) t->failures, "fleet", of_fleet);
+        return json_pack("{s:s, s:b, s:s, s:I, s:s, s:I, s:o, s:o, s:I, s:I, s:s?, s:O?}", "name", t->spec->name,
+                         "enabled", (int) t->enabled, "class", t->class == TASK_SHORT ? "short" : "long",
+                         "interval_usec", (json_int_t) t->interval_usec, "state",
+                         state_text(scheduler_state(w->scheduler, t->index)), "next_usec", next_usec(w, t), "run",
+                         run_to_json(w, t), "last", last_to_json(t), "runs", (json_int_t) t->runs, "failures",
+                         (json_int_t) t->failures, "obstacle", obstacle_of(t, of_fleet), "fleet", of_fleet);
 }
 
 json_t *worker_status_to_json(Worker *w, const json_t *fleet) {

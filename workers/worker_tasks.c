@@ -207,6 +207,7 @@ void worker_tasks_done(Worker *w) {
                 (void) cancel_token_free(t->token);
                 free(t->last_error);
                 free(t->paused);
+                free(t->obstacle);
         }
         free(w->tasks);
         w->tasks = NULL;
@@ -365,6 +366,22 @@ static void on_lock_lost(Worker *w, WorkerTask *t, const char *text) {
         (void) scheduler_cancel(w->scheduler, t->index, &body);
 }
 
+/* What is in the way of the task and does not go away by itself, told when it comes and goes. The coordinator has told
+ * of a key of a wrong type before. */
+static void note_obstacle(WorkerTask *t, const CoordinatorEvent *e) {
+        LogField field = LOG_STRING("TASK", "taskName", t->spec->name);
+        _cleanup_free_ char *old = TAKE_PTR(t->obstacle), *message = NULL;
+
+        if (e->by_hand)
+                t->obstacle = strdup(e->text ?: "");
+        if (!old == !t->obstacle || e->outcome == LOCK_BROKEN)
+                return;
+        message = t->obstacle ? str_printf("task %s cannot run: its lock is held by %s", t->spec->name, t->obstacle)
+                              : str_printf("task %s: what was in its way is gone: %s", t->spec->name, old);
+        log_write(t->obstacle ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE, NULL, "worker#lock", &field, 1,
+                  message ?: "out of memory");
+}
+
 static void on_event(Worker *w, CoordinatorEvent *e) {
         WorkerTask *t = &w->tasks[e->task < w->n_tasks ? e->task : 0]; /* some events are about no task */
         uint64_t now = clock_monotonic_usec();
@@ -372,11 +389,13 @@ static void on_event(Worker *w, CoordinatorEvent *e) {
         switch (e->type) {
         case COORDINATOR_TAKEN:
                 t->has_run = false;
+                note_obstacle(t, e);
                 scheduler_taken(w->scheduler, e->task);
                 break;
         case COORDINATOR_NOT_TAKEN:
                 if (e->outcome == LOCK_HELD_E)
                         run_record_not_acquired(w->metrics, t->spec->name);
+                note_obstacle(t, e);
                 scheduler_not_taken(w->scheduler, e->task, e->wait_usec, e->outcome == LOCK_PAUSED, now);
                 break;
         case COORDINATOR_CANCEL:

@@ -230,6 +230,46 @@ def test_a_key_of_a_wrong_type_holds_its_own_task_only(bench, redis):
     assert w.stop() == 0
 
 
+BROKEN = {  # task: the key that is of a wrong type, made by
+    'testing_rows': ('roundtable.control.testing_rows.run', lambda redis, key: redis.set(key, 'not a hash')),
+    'testing_segfault': ('roundtable.loops.testing_segfault.task_extended_timeouts', lambda redis, key: redis.hset(key, 'a', 'b')),
+    'testing_abort': ('roundtable.loops.testing_abort.task_timeouts',
+                              lambda redis, key: redis.hset(key, 'a', 'b')),
+    'testing_more': ('roundtable.control.testing_more.paused', lambda redis, key: redis.set(key, 'not a hash')),
+}
+
+
+def test_broken_keys_keep_no_slot_from_a_task_that_is_in_order(bench, redis):
+    """Two slots, four tasks that cannot get their locks: were one to wait for its lock with a slot, the fifth starved."""
+    for key, spoil in BROKEN.values():
+        spoil(redis, key)
+    bench.tasks({'rows_sleep': '0 s'}, testing_rows_nolock={'interval': '50 ms'},
+                **{task: {'interval': '50 ms'} for task in BROKEN})
+    bench.deployment.settings(None, redis=dict(bench.deployment.common['redis'], reconnect_delay='10 ms'))
+    s = bench.deployment.supervisor(['--family', 'testing'])
+
+    def tasks():
+        (w,) = [w for w in s.control('status')['workers'] if w['family'] == 'testing']
+        return {t['name']: t for t in w['worker']['tasks']} if w.get('worker') else {}
+    s.wait_for(lambda: all(tasks().get(t, {}).get('obstacle') for t in BROKEN), 'the four named')
+    n = len(bench.events('testing_rows_nolock'))
+    s.wait_for(lambda: len(bench.events('testing_rows_nolock')) > n + 10, 'runs of the fifth')
+    for task, (key, _) in BROKEN.items():
+        t = tasks()[task]
+        assert t['runs'] == 0 and t['state'] in ('waiting', 'queued', 'paused'), t
+        # an R is looked at no closer than for being there: it says what it is by its having no end
+        named = 'key without a TTL' if task == 'testing_abort' else key
+        assert named in t['obstacle'], t
+        told = [r for r in s.records(taskName=task) if named in r['message'] + str(r.get('error', ''))]
+        assert len(told) == 1, told
+    shown = bench.deployment.run('roundtable', 'status', '--runtime-dir', bench.deployment.runtime)
+    assert shown.returncode == 1 and shown.stdout.count('cannot run: ') == len(BROKEN), shown
+    # what a pause keeps others away with outlasts a key that is deleted by hand
+    redis.delete('roundtable.loops.testing_more.task_timeouts', *(key for key, _ in BROKEN.values()))
+    s.wait_for(lambda: all(tasks()[t]['runs'] and not tasks()[t]['obstacle'] for t in BROKEN), 'runs once the keys are gone')
+    assert s.stop() == 0
+
+
 def test_goes_on_when_redis_is_back(bench, redis_server):
     bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '200 ms'})
     w = bench.worker()
