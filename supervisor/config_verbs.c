@@ -48,7 +48,7 @@ static json_t *text_to_json(const char *text) {
         _cleanup_free_ char *ascii = NULL;
         json_t *j = text ? json_string(text) : json_null();
 
-        if (j)
+        if (j || !text)
                 return j;
         ascii = strdup(text);
         for (char *c = ascii; c && *c; c++)
