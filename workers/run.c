@@ -242,6 +242,20 @@ static int take_lock(Run *run) {
         }
 }
 
+/* As in the service, a pause takes effect between slices. Cancels the run then. */
+static int check_pause(Run *run) {
+        _cleanup_free_ char *text = run->lock ? run_lock_look_up_pause(run->lock, run->token) : NULL;
+
+        if (!text)
+                return 0;
+        cancel_token_cancel(run->token, CANCEL_PAUSE);
+        (void) error_set(&run->record.error, ERROR_CANCELED, -ECANCELED,
+                         "paused %s; what is done is done, the task has more to do", text);
+        error_set_hint(&run->record.error,
+                       "run it again once it is resumed, --wait waits for that; it goes on from here");
+        return -ECANCELED;
+}
+
 /* Runs slice after slice. 0, TASK_MORE when the preview ends early, or negative errno. */
 static int run_slices(Run *run, TaskContext *ctx, TaskRun body, unsigned *slices) {
         unsigned pages = run->options->pages > 0 ? run->options->pages : 1;
@@ -254,7 +268,9 @@ static int run_slices(Run *run, TaskContext *ctx, TaskRun body, unsigned *slices
                         return r;
                 if (run->options->dry_run && *slices >= pages)
                         return TASK_MORE;
-                r = cancel_token_check(run->token);
+                r = check_pause(run);
+                if (r >= 0)
+                        r = cancel_token_check(run->token);
                 if (r < 0)
                         return r;
                 task_context_next_slice(ctx);
@@ -337,10 +353,13 @@ static int execute(Run *run, TaskRun body) {
         end_progress(run);
         if (!run->options->json || run->options->dry_run)
                 tell_result(run, r);
+        else if (reason == CANCEL_PAUSE) /* the record does not say why */
+                (void) fprintf(stderr, "%s: %s\n  HINT: %s\n", run->spec->name, error_text(&run->record.error),
+                               run->record.error.hint ?: "");
         (void) fflush(stdout);
         if (!run->options->dry_run)
                 leave_record(run);
-        return r < 0 ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+        return r >= 0 ? EXIT_CODE_OK : reason == CANCEL_PAUSE ? EXIT_CODE_TRY_AGAIN : EXIT_CODE_FAILED;
 }
 
 /* Once the locks are released: the original's time includes that. */

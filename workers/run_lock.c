@@ -19,7 +19,8 @@ struct RunLock {
         char *service, *host, *family, *name, *run_id;
         char instance[UUID_TEXT_SIZE], uuid[UUID_TEXT_SIZE];
         unsigned flags;
-        RedisConn *redis; /* the main thread's before the start and after the join of the renewing thread */
+        RedisConn *redis;  /* the main thread's before the start and after the join of the renewing thread */
+        RedisConn *asking; /* the main thread's: pauses */
         uint64_t ttl_usec;
         int64_t started_usec;
         bool preview;
@@ -63,6 +64,8 @@ int run_lock_new(const RunLockOptions *options, RunLock **ret, Error *reterr) {
                                                 : least(l->task.extended_ttl_usec, l->task.interval_usec);
         timeout = least(COMMAND_MAX_USEC, l->ttl_usec / 4 + 50 * USEC_PER_MSEC);
         r = redis_conn_new(options->redis_url, "roundtable/run", timeout, NULL, NULL, &l->redis, reterr);
+        if (r >= 0)
+                r = redis_conn_new(options->redis_url, "roundtable/run", timeout, NULL, NULL, &l->asking, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(l);
@@ -171,6 +174,14 @@ int run_lock_take(RunLock *l, CancelToken *token, LockTakeResult *ret, Error *re
         return 0;
 }
 
+char *run_lock_look_up_pause(RunLock *l, CancelToken *token) {
+        char *text = NULL;
+
+        if (lock_keep_paused(l->asking, &l->identity, &l->task, 1, token, &text, NULL) < 0)
+                return NULL;
+        return text;
+}
+
 bool run_lock_may_commit(RunLock *l) {
         return clock_monotonic_usec() < atomic_load(&l->safe_until);
 }
@@ -199,6 +210,7 @@ RunLock *run_lock_free(RunLock *l) {
         /* failing that, the locks run out by themselves */
         (void) run_lock_end(l, "abandoned", NULL);
         l->redis = redis_conn_free(l->redis);
+        l->asking = redis_conn_free(l->asking);
         l->stop = cancel_token_free(l->stop);
         free(l->service);
         free(l->host);

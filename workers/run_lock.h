@@ -25,6 +25,9 @@ DEFINE_CLEANUP(RunLock, run_lock_free)
 /* One attempt. ret->outcome other than LOCK_TAKEN says who is in the way. When taken, the renewing thread runs and
  * cancels `token` (which must outlive the lock) with CANCEL_LOCK when the lock is lost or not confirmed in time. */
 int run_lock_take(RunLock *l, CancelToken *token, LockTakeResult *ret, Error *reterr);
+/* Whether somebody has paused the task meanwhile: who, where and why (new string), else NULL, also when Redis cannot be
+ * asked: whether the lock still counts is another matter. While it is paused, R is kept up for originals to see. */
+char *run_lock_look_up_pause(RunLock *l, CancelToken *token);
 /* Any thread: whether a COMMIT may start now. */
 bool run_lock_may_commit(RunLock *l);
 /* Stops renewing and releases. result as for lock_end(). */

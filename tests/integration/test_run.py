@@ -100,6 +100,27 @@ def test_one_that_runs_is_named_and_waited_for(deployment, redis):
     assert [r[1] for r in deployment.rows()] == ['begin', 'end'] * 2, 'one after the other'
 
 
+@pytest.mark.parametrize('arguments', [[], ['--json']])
+def test_a_pause_ends_a_long_run_between_its_slices(deployment, redis, arguments):
+    enable(deployment, '1 h', task='testing_more', more_slices=1000000)
+    p = start(deployment, 'testing_more', *arguments)
+    wait_until(lambda: len(deployment.rows()) > 2, 'its slices')
+    redis.hset('roundtable.control.testing_more.paused', mapping={'who': 'ann', 'reason': 'repair', 'host': 'db1'})
+    out, err = p.communicate(timeout=30)
+    said = err if arguments else out
+    assert p.returncode == 75 and 'paused by ann on db1: repair' in said and 'HINT: run it again' in said, (out, err)
+    n = len(deployment.rows())
+    if arguments:
+        record = json.loads(out)
+        assert record['result'] == 'cancelled' and record['slices'] == n, record
+    assert redis.hget('roundtable.control.testing_more.run', 'last_result') == b'cancelled'
+    assert not redis.exists(E.format('testing_more')) and redis.pttl(R.format('testing_more')) > 0, 'originals stay away'
+    assert run_once(deployment, 'testing_more').returncode == 75 and len(deployment.rows()) == n
+    enable(deployment, '1 h', task='testing_more', more_slices=2)
+    redis.delete('roundtable.control.testing_more.paused')
+    assert run_once(deployment, 'testing_more', *arguments).returncode == 0 and len(deployment.rows()) == n + 2
+
+
 def test_force_goes_past_the_interval_only(deployment, redis):
     enable(deployment, '1 h', rows_sleep='0 s')
     redis.set(R.format('testing_rows'), 'TIMEOUT NOT EXPIRED', px=3600000)
