@@ -270,6 +270,7 @@ int verb_reload(int argc, char **argv) {
                    &reply);
         if (code != 0)
                 return code;
+        (void) fputs(text_of(reply, "warnings"), stderr);
         if (o.json) {
                 (void) json_dumpf(reply, stdout, JSON_INDENT(2));
                 (void) printf("\n");

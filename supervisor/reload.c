@@ -25,6 +25,19 @@ static bool worker_in_motion(const WorkerProcess *w) {
         }
 }
 
+/* `restarts` NULL: they have happened. Takes it. */
+static json_t *answer(json_t *restarts, const char *warnings) {
+        json_t *reply = json_object();
+
+        if (restarts)
+                (void) json_object_set_new(reply, "restarts", restarts);
+        if (warnings)
+                (void) json_object_set_new(reply, "warnings",
+                                           json_string(warnings)
+                                                   ?: json_string("the log has them: they are no UTF-8\n"));
+        return reply;
+}
+
 void reload_check_answers(Supervisor *s) {
         json_t *failed = NULL;
 
@@ -45,7 +58,7 @@ void reload_check_answers(Supervisor *s) {
                                             "settings are valid and in force, but worker %s does not start with them",
                                             json_string_value(json_array_get(failed, 0)));
                 else
-                        control_reply(request, NULL);
+                        control_reply(request, answer(NULL, s->warnings));
         }
         json_decref(failed);
 }
@@ -106,6 +119,7 @@ static void reload_refused(ControlRequest *request, const SettingsProblems *prob
 void reload_request(Supervisor *s, ControlRequest *request, bool dry_run) {
         _cleanup_(settings_problems_done) SettingsProblems problems = { 0 };
         Settings *settings = NULL, *old = s->settings;
+        _cleanup_free_ char *warnings = NULL;
         ControlRequest **reloads;
         json_t *list;
         LogLevel level;
@@ -119,19 +133,26 @@ void reload_request(Supervisor *s, ControlRequest *request, bool dry_run) {
                 reload_refused(request, &problems, dry_run);
                 return;
         }
+        if (problems.n > 0)
+                warnings = settings_problems_format(&problems);
         s->settings = settings;
         list = changes(s);
         if (dry_run) {
                 s->settings = old;
                 settings_free(settings);
-                control_reply(request, json_pack("{s:o}", "restarts", list));
+                control_reply(request, answer(list, warnings));
                 return;
         }
         json_decref(list);
         settings_free(old);
         if (log_level_from_string(settings_string(settings, "log.level"), &level) >= 0)
                 log_set_max_level(level);
+        free(s->warnings);
+        s->warnings = TAKE_PTR(warnings);
         log_printf(LOG_LEVEL_INFO, MESSAGE_RELOADED, AT, "Settings were read again");
+        if (s->warnings)
+                log_printf(LOG_LEVEL_WARNING, MESSAGE_CONFIG_INVALID, AT, "Settings are in force, but:\n%s",
+                           s->warnings);
         supervisor_extend_timeout(s);
         for (size_t i = 0; i < s->n_workers; i++)
                 apply_to_worker(&s->workers[i]);

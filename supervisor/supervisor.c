@@ -258,6 +258,7 @@ static void supervisor_done(Supervisor *s) {
         control_server_free(s->control);
         notify_socket_close(s);
         free(s->reloads);
+        free(s->warnings);
         instances_done(&s->instances);
         sd_event_unref(s->event);
         settings_free(s->settings);

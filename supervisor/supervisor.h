@@ -96,6 +96,7 @@ struct Supervisor {
         sd_event_source *notify;
         uint64_t notify_dropped;
         ControlServer *control;
+        char *warnings;           /* about the settings in force, as a person reads them; NULL: none */
         ControlRequest **reloads; /* unanswered */
         size_t n_reloads;
         uint64_t started_usec; /* realtime */

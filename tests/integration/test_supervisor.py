@@ -215,6 +215,26 @@ def test_a_refusal_of_the_old_settings_does_not_keep_the_new_ones_from_starting(
     assert fake.worker()['state'] == 'running' and fake.worker()['pid'] != first
 
 
+def test_a_reload_tells_what_is_odd_about_good_settings(fake):
+    s = fake.start()
+    ready(fake)
+
+    def logged():
+        return [r['message'] for r in s.records(level='warning', at='supervisor#reload')]
+    assert fake.verb('reload').stderr == '' and logged() == []
+    with open(fake.deployment.common['environment_file'], 'a') as f:
+        f.write('STATSD_PORT=8125\n')
+    fake.deployment.settings(None, statsd={'port': 8126})
+    for times, arguments in enumerate((['--dry-run'], [], ['--json'])):
+        p = fake.verb('reload', *arguments)
+        assert p.returncode == 0 and 'roundtable.conf:' in p.stderr and 'statsd.port' in p.stderr + p.stdout, p
+        assert 'warning: ' in p.stderr and p.stderr.count('STATSD_PORT') == 1, p
+        assert len(logged()) == times and all('STATSD_PORT' in m for m in logged()), 'a dry run changes nothing'
+    assert 'STATSD_PORT' in json.loads(p.stdout)['warnings']
+    s.signal(signal.SIGHUP)
+    s.wait_for(lambda: len(logged()) == 3, 'the quiet form logs it too')
+
+
 def test_bad_reload_keeps_everything_and_says_why(fake):
     fake.start()
     pid = ready(fake)['pid']
