@@ -12,6 +12,7 @@ from campaign import Campaign
 from orderbook_world import TASKS, keys, world  # noqa: F401 (a fixture)
 
 BOOKS = 150
+MISMATCH = 'orderbook-levels-cache#getOrderbookSideData'
 
 
 def random_number(r, centre):
@@ -74,6 +75,11 @@ def check_books(world, seed):
     for ticker in tickers:
         for side in ('BUY', 'SELL'):
             store(world, ticker, side, *random_side(r, 1000 + r.randrange(0, 6), now))
+    hold_against_the_reference(world, tickers, now, seed)
+
+
+def hold_against_the_reference(world, tickers, now, seed):
+    """All four tasks, where the threshold is 1000 s. now: the server's, when the times were made."""
     books = {t: world.whole(t) for t in tickers}
 
     world.do('orderbook_instrumentation')
@@ -127,6 +133,55 @@ def test_random_books(world):
         world.market(i, f'R{i}-USD')
     for seed in range(4 + int(os.environ.get('ROUNDTABLE_TEST_BOOKS', '0'))):
         check_books(world, seed)
+
+
+# Fields of a book of which only the best levels are held. A part of it crosses that is larger than what is held.
+LARGE = {'BUY': (40000, 100000), 'SELL': (20000, 98000)}  # levels, best price
+COUNT = 1000  # fields that a page of a scan asks for
+
+
+def calls(world, command):
+    return world.redis.info('commandstats').get(f'cmdstat_{command}', {}).get('calls', 0)
+
+
+def test_books_too_large_to_be_held(world):
+    """60,000 levels, of which some 10,000 cross: the same results as of the whole book, of which no command ever gets
+    more than a page."""
+    r = random.Random(3)
+    now = world.server_time()
+    world.deployment.settings('market', stale_orderbook_level_threshold='1000 s',
+                              tasks={t: {'interval': '1 d'} for t in TASKS})
+    tickers = ['LARGE-USD', 'SMALL-USD', 'ONE-SIDED', 'APART-USD']
+    for i, ticker in enumerate(tickers):
+        world.market(i, ticker)
+    for side, (n, best) in LARGE.items():
+        levels = [(str(best + (-k if side == 'BUY' else k) * 0.25).removesuffix('.0'), k) for k in range(n)]
+        r.shuffle(levels)
+        # the better the older, so that both sides lose; none is near the threshold
+        ages = {p: max(4500 - k, 0) + r.randrange(500) for p, k in levels}
+        prices = list(ages)
+        sizes = {p: r.choice(['0', '-3', *(str(r.randrange(1, 1000)) for _ in range(8))]) for p in prices}
+        times = {p: str(now - (age if not 900 < age < 1100 else 500)) for p, age in ages.items()}
+        del sizes[prices[0]], times[prices[1]]
+        store(world, 'LARGE-USD', side, sizes, times)
+        store(world, 'SMALL-USD', side, {'5': '1'}, {'5': str(now - 2000)})
+        # not crossed, and of one side alone
+        apart = {p: t for p, t in times.items() if (float(p) < 98000 if side == 'BUY' else float(p) > 100000)}
+        apart = dict(itertools.islice(apart.items(), 5500))
+        store(world, 'APART-USD', side, {p: '1' for p in apart}, apart)
+    store(world, 'ONE-SIDED', 'SELL', {p: '1' for p in apart}, {p: t for p, t in apart.items() if p != max(apart)})
+    bids, asks = reference.uncross_rule(*reference.ordered(world.whole('LARGE-USD')))
+    assert min(len(bids), len(asks)) > 2000, (len(bids), len(asks))  # more than one window
+    scans, whole = calls(world, 'hscan'), calls(world, 'hgetall')
+    world.do('orderbook_instrumentation')
+    assert calls(world, 'hgetall') == whole + 4  # the small book
+    # HSCAN may give somewhat more than it is asked for
+    assert calls(world, 'hscan') - scans > sum(n for n, _ in LARGE.values()) / (2 * COUNT)
+    hold_against_the_reference(world, tickers, now, 'large')
+    said = [rec for rec in world.said if rec.get('at') == MISMATCH]
+    assert sorted((rec['ticker'], rec['side'], len(rec['quantumsKeysWithoutMatchingData']),
+                   len(rec['lastUpdatedKeysWithoutMatchingData'])) for rec in said) == [
+        ('LARGE-USD', 'BUY', 1, 1), ('LARGE-USD', 'SELL', 1, 1), ('ONE-SIDED', 'SELL', 1, 0)]
 
 
 def make_books(world, n=3):

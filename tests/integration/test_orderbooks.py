@@ -76,6 +76,25 @@ def test_large_hashes_are_scanned(world):
     assert items(world) == ['market BIG-USD'] and len(world.levels('BIG-USD', 'BUY')[0]) == 6001
 
 
+def test_a_zero_level_whose_price_has_a_nul_is_named_and_the_others_are_done(world):
+    """It cannot be a price, and must not be taken for the one that its first bytes are: in a book read at once, and in
+    one that is scanned."""
+    bad = {b'7\x008': ('0', '5'), b'7': ('0', '5'), b'6': ('3', '5')}
+    large = {**{str(i).encode(): ('0' if i == 100 else '4', '5') for i in range(100, 5200)}, **bad}
+    for i, (ticker, levels) in enumerate({'A-USD': {'1': ('0', '5')}, 'BAD': bad, 'BAD LARGE': large, 'Z-USD': {'2': ('0', '5')}}.items()):
+        world.market(i, ticker)
+        world.side(ticker, 'SELL', levels)
+
+    def contents():
+        return [world.redis.hgetall(key) for ticker in ('BAD', 'BAD LARGE') for key in keys(ticker, 'SELL')]
+    before = contents()
+    record = world.do('delete_zero_price_levels')
+    assert sorted(items(world)) == ['market BAD', 'market BAD LARGE']
+    assert all('SELL' in r['message'] and '"7' in r['message'] for r in world.said if 'item' in r), world.said
+    assert contents() == before
+    assert world.levels('A-USD', 'SELL') == world.levels('Z-USD', 'SELL') == ({}, {}) and record['deleted_levels'] == 2
+
+
 # uncross_orderbook
 
 EXAMPLE_BIDS = {'100.5': ('40', 50), '100.4': ('10', 5), '99': ('12', 100)}  # price: (size, age)
@@ -144,6 +163,26 @@ def test_uncross_boundaries(world):
     for ticker, (_, _, bids, asks) in cases.items():
         assert (set(world.levels(ticker, 'BUY')[0]), set(world.levels(ticker, 'SELL')[0])) == (bids, asks), ticker
     assert [m[3]['ticker'] for m in world.sent if m[0] == 'crossed_orderbook'] == ['EQUAL-PRICE', 'EQUAL-TIME', 'CLOSE']
+
+
+def test_of_many_crossed_levels_a_hundred_are_named_and_all_are_counted(world):
+    now = world.server_time()
+    world.market(1, 'X-USD')
+    # each bid is older than each ask; of 250 that go half are too young to be removed
+    world.book('X-USD', {str(1000 + i): ('1', str(now - (2000 if i % 2 else 500))) for i in range(250)},
+               {'900': ('1', str(now)), '5000': ('1', str(now))})
+    world.deployment.settings('market', stale_orderbook_level_threshold='1000 s',
+                              tasks={'uncross_orderbook': {'interval': '1 d'}})
+    record = world.do('uncross_orderbook')
+    (said,) = world.tell('uncrossOrderbook#uncrossOrderbook')
+    assert [l['humanPrice'] for l in json.loads(said['removedBids'])] == [str(1249 - i) for i in range(100)]
+    assert said['removedAsks'] == '[]' and (said['removedBidsCount'], said['removedAsksCount']) == (250, 0)
+    assert [r['humanPrice'] for r in world.tell('uncrossOrderbook#deleteStalePriceLevel')] == [
+        str(1248 - 2 * i) for i in range(100)]
+    counted = {m[0]: m[1] for m in world.sent if m[3].get('side') == 'BUY'}
+    assert counted == {'expected_uncross_orderbook_levels': '250', 'uncross_orderbook_failed': '125',
+                       'uncross_orderbook_succeed': '125'}
+    assert (record['deleted_levels'], record['kept_levels']) == (125, 125)
 
 
 def test_the_threshold_is_a_setting(world):

@@ -52,7 +52,7 @@ static int on_book(const OrderbookMarket *m, Orderbook *b, void *userdata, Error
         int r;
 
         r = orderbook_mid_price(b, &price, reterr);
-        if (r < 0 || !price)
+        if (r != 0 || !price)
                 return r;
         if (format_member(price, mid->member) < 0)
                 return error_set(reterr, ERROR_NEVER, -EBADMSG, "its mid price %.60s%s is too large", price,

@@ -27,6 +27,7 @@ typedef struct OrderbookLevel {
 typedef struct OrderbookSide {
         OrderbookLevel *levels;
         size_t n, allocated;
+        size_t beyond; /* levels that are not here: all of them are worse than these, which are sorted then */
         /* prices of one hash that the other has not; borrowed */
         OrderbookText *sizes_only, *times_only;
         size_t n_sizes_only, n_times_only, allocated_only[2];
@@ -36,9 +37,21 @@ typedef struct OrderbookSide {
 
 void orderbook_side_done(OrderbookSide *s);
 
+/* How many levels of each side, from the best, a rule gives up. */
+typedef struct OrderbookCut {
+        size_t bids, asks;
+} OrderbookCut;
+
 typedef struct Orderbook {
         OrderbookSide sides[ORDERBOOK_SIDES];
+        /* of a book that is too large to be held: what is here comes behind as many earlier windows */
+        unsigned window;
+        /* with the return of ORDERBOOK_MORE: levels here that need not be in the next window */
+        OrderbookCut taken;
 } Orderbook;
+
+/* What a function of a book returns that needs the levels beyond: it is to be called again with the next window. */
+#define ORDERBOOK_MORE 1
 
 static inline void orderbook_done(Orderbook *b) {
         orderbook_side_done(&b->sides[ORDERBOOK_BUY]);
@@ -54,15 +67,12 @@ static inline void orderbook_done(Orderbook *b) {
  * -EBADMSG names a value that is no number; -ENOMEM. */
 int orderbook_side_parse(OrderbookSide *s, const redisReply *sizes, const redisReply *times, unsigned flags,
                          Error *reterr);
+/* Whether the flags want the level: 1, with price_number set, 0, or -EBADMSG as above. */
+int orderbook_level_check(OrderbookLevel *l, unsigned flags, Error *reterr);
 /* Best first: bids descending, asks ascending, by price_number, stable. -ENOMEM. */
 int orderbook_side_sort(OrderbookSide *s, OrderbookSideName side);
 /* The level that sorting would put first; NULL when there is none. */
 const OrderbookLevel *orderbook_side_best(const OrderbookSide *s, OrderbookSideName side);
-
-/* How many levels of each side, from the best, a rule gives up. */
-typedef struct OrderbookCut {
-        size_t bids, asks;
-} OrderbookCut;
 
 /* The rule by which a crossed book is shown (section 6, step 7): the newer or larger level stays. Of sorted sides. */
 OrderbookCut orderbook_read_rule(const Orderbook *b);
@@ -70,8 +80,12 @@ OrderbookCut orderbook_read_rule(const Orderbook *b);
  * are compared as decimals. Of sorted sides. */
 OrderbookCut orderbook_uncross_rule(const Orderbook *b);
 
+/* Whether the cut would be the same with the levels beyond. If not, these are taken, and the rule goes on with the next
+ * window where it ended in this one. */
+bool orderbook_cut_is_final(const Orderbook *b, OrderbookCut cut);
+
 /* Half the sum of the best prices by the read rule, in "fixed" form; NULL in *ret when a side is empty. The sides need
- * not be sorted, and may be afterwards. 0, or negative with a text. */
+ * not be sorted, and may be afterwards. 0, ORDERBOOK_MORE, or negative with a text. */
 int orderbook_mid_price(Orderbook *b, char **ret, Error *reterr);
 
 /* The grammar of decimals (section 2), as the nearest double. -EINVAL, -ERANGE. */

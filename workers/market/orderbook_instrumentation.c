@@ -28,11 +28,27 @@ static int subticks(const OrderbookMarket *m, const OrderbookLevel *l, double *r
         return r;
 }
 
+/* What is said of a book. */
 typedef struct View {
         const char *prefix;
-        OrderbookSide sides[ORDERBOOK_SIDES]; /* parts of the book's */
-        double subticks[ORDERBOOK_SIDES];
+        double price[ORDERBOOK_SIDES], subticks[ORDERBOOK_SIDES]; /* of the best levels */
+        size_t n[ORDERBOOK_SIDES];
+        Buffer levels[ORDERBOOK_SIDES]; /* the best of them as JSON */
 } View;
+
+typedef struct Instrumentation {
+        TaskContext *ctx;
+        View whole; /* kept while a large book comes in windows */
+} Instrumentation;
+
+static void view_done(View *v) {
+        for (OrderbookSideName side = 0; side < ORDERBOOK_SIDES; side++)
+                buffer_done(&v->levels[side]);
+}
+
+static void instrumentation_done(Instrumentation *i) {
+        view_done(&i->whole);
+}
 
 static void gauge(TaskContext *ctx, const View *v, const char *name, double value, const MetricTag *ticker) {
         _cleanup_free_ char *full = str_printf("%s.%s", v->prefix, name);
@@ -49,24 +65,21 @@ static void send_gauges(TaskContext *ctx, const OrderbookMarket *m, const View *
         const MetricTag ticker = { "ticker", m->ticker };
 
         for (OrderbookSideName side = 0; side < ORDERBOOK_SIDES; side++) {
-                if (v->sides[side].n == 0)
+                if (v->n[side] == 0)
                         continue;
-                gauge(ctx, v, names[side][0], v->sides[side].levels[0].price_number, &ticker);
+                gauge(ctx, v, names[side][0], v->price[side], &ticker);
                 gauge(ctx, v, names[side][1], v->subticks[side], &ticker);
-                gauge(ctx, v, names[side][2], (double) v->sides[side].n, &ticker);
+                gauge(ctx, v, names[side][2], (double) v->n[side], &ticker);
         }
 }
 
-static void log_view(TaskContext *ctx, const OrderbookMarket *m, const View *v) {
-        _cleanup_buffer_ Buffer bids = { 0 }, asks = { 0 };
-
-        if (log_max_level() < LOG_LEVEL_DEBUG ||
-            orderbook_levels_append_json(&v->sides[ORDERBOOK_BUY], LOGGED_LEVELS, &bids) < 0 ||
-            orderbook_levels_append_json(&v->sides[ORDERBOOK_SELL], LOGGED_LEVELS, &asks) < 0)
-                return;
-        task_log(ctx, LOG_LEVEL_DEBUG, "orderbook-instrumentation#statOrderbook",
-                 (const LogField[]){ LOG_STRING("BIDS", "bids", bids.data), LOG_STRING("ASKS", "asks", asks.data) }, 2,
-                 "Track %s for %s", v->prefix, m->ticker);
+static void tell(TaskContext *ctx, const OrderbookMarket *m, const View *v) {
+        send_gauges(ctx, m, v);
+        if (log_max_level() >= LOG_LEVEL_DEBUG)
+                task_log(ctx, LOG_LEVEL_DEBUG, "orderbook-instrumentation#statOrderbook",
+                         (const LogField[]){ LOG_STRING("BIDS", "bids", v->levels[ORDERBOOK_BUY].data),
+                                             LOG_STRING("ASKS", "asks", v->levels[ORDERBOOK_SELL].data) },
+                         2, "Track %s for %s", v->prefix, m->ticker);
 }
 
 /* The book without the first levels of each side. */
@@ -74,46 +87,70 @@ static int make_view(View *v, const OrderbookMarket *m, const Orderbook *b, Orde
         const size_t skipped[ORDERBOOK_SIDES] = { cut.bids, cut.asks };
 
         for (OrderbookSideName side = 0; side < ORDERBOOK_SIDES; side++) {
-                v->sides[side] = (OrderbookSide){ .levels = b->sides[side].levels + skipped[side],
-                                                  .n = b->sides[side].n - skipped[side] };
-                if (v->sides[side].n > 0 && subticks(m, v->sides[side].levels, &v->subticks[side]) < 0)
+                const OrderbookSide *s = &b->sides[side];
+                const OrderbookSide rest = { .levels = s->levels + skipped[side], .n = s->n - skipped[side] };
+
+                v->n[side] = rest.n + s->beyond;
+                if (rest.n > 0 && subticks(m, rest.levels, &v->subticks[side]) < 0)
                         return error_set(reterr, ERROR_NEVER, -EBADMSG,
                                          "%s: price %.60s cannot be put into subticks (quantumConversionExponent %d, "
                                          "atomicResolution %d)",
-                                         orderbook_side_to_string(side), v->sides[side].levels[0].price.s,
-                                         m->conversion_exponent, m->resolution);
+                                         orderbook_side_to_string(side), rest.levels[0].price.s, m->conversion_exponent,
+                                         m->resolution);
+                if (rest.n > 0)
+                        v->price[side] = rest.levels[0].price_number;
+                if (log_max_level() >= LOG_LEVEL_DEBUG &&
+                    orderbook_levels_append_json(&rest, LOGGED_LEVELS, &v->levels[side]) < 0)
+                        return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for the book of %s", m->ticker);
         }
         return 0;
 }
 
+/* Whether the window holds all that is said of what the cut leaves. */
+static bool suffices(const Orderbook *b, OrderbookCut cut) {
+        const OrderbookSide *bids = &b->sides[ORDERBOOK_BUY], *asks = &b->sides[ORDERBOOK_SELL];
+
+        return (bids->n - cut.bids >= LOGGED_LEVELS || bids->beyond == 0) &&
+               (asks->n - cut.asks >= LOGGED_LEVELS || asks->beyond == 0);
+}
+
 static int on_book(const OrderbookMarket *m, Orderbook *b, void *userdata, Error *reterr) {
-        View shown = { .prefix = "uncrossed_orderbook" }, whole = { .prefix = "crossed_orderbook" };
-        TaskContext *ctx = userdata;
-        int r;
+        _cleanup_(view_done) View shown = { .prefix = "uncrossed_orderbook" };
+        Instrumentation *i = userdata;
+        OrderbookCut cut;
+        int r = 0;
 
         if (orderbook_side_sort(&b->sides[ORDERBOOK_BUY], ORDERBOOK_BUY) < 0 ||
             orderbook_side_sort(&b->sides[ORDERBOOK_SELL], ORDERBOOK_SELL) < 0)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for the book of %s", m->ticker);
-        r = make_view(&shown, m, b, orderbook_read_rule(b), reterr);
+        if (b->window == 0) {
+                view_done(&i->whole);
+                i->whole = (View){ .prefix = "crossed_orderbook" };
+                r = make_view(&i->whole, m, b, (OrderbookCut){ 0 }, reterr);
+        }
+        cut = orderbook_read_rule(b);
+        if (r >= 0 && !suffices(b, cut)) {
+                b->taken = cut;
+                return ORDERBOOK_MORE;
+        }
         if (r >= 0)
-                r = make_view(&whole, m, b, (OrderbookCut){ 0 }, reterr);
+                r = make_view(&shown, m, b, cut, reterr);
         if (r < 0)
                 return r;
-        send_gauges(ctx, m, &shown);
-        log_view(ctx, m, &shown);
-        send_gauges(ctx, m, &whole);
-        log_view(ctx, m, &whole);
+        tell(i->ctx, m, &shown);
+        tell(i->ctx, m, &i->whole);
         return 0;
 }
 
 int orderbook_instrumentation_run(TaskContext *ctx) {
+        _cleanup_(instrumentation_done) Instrumentation i = { .ctx = ctx };
         _cleanup_orderbook_markets_ OrderbookMarkets l = { 0 };
         _cleanup_error_ Error e = ERROR_INIT;
         int r;
 
         r = orderbook_markets_read(ctx, orderbook_default_server(ctx), &l, &e);
         if (r >= 0)
-                r = orderbook_read_all(ctx, &l, ORDERBOOK_NUMBERS, on_book, ctx, &e);
+                r = orderbook_read_all(ctx, &l, ORDERBOOK_NUMBERS, on_book, &i, &e);
         task_field_int(ctx, "markets", (int64_t) l.n);
         return r < 0 ? task_fail(ctx, &e) : 0;
 }

@@ -1,24 +1,26 @@
 #include "common/json.h"
 #include "sql/statements.h"
-#include "workers/market/orderbook_read.h"
+#include "workers/market/orderbook_scan.h"
 
 /* Columns of read_orderbook_markets.sql. */
 enum { ROW_CLOB_PAIR, ROW_TICKER, ROW_CONVERSION_EXPONENT, ROW_RESOLUTION };
 
 /* Commands of one book: a transaction, so that the four hashes are of one instant. */
 static const char *const multi[] = { "MULTI" }, *const execute[] = { "EXEC" };
-enum { COMMANDS_PER_BOOK = 6, EXEC_OF_BOOK = 5 };
-
-/* Names of a mismatch that a record holds: a broken hash of a million fields must not become a record of that size. */
-#define MISMATCHES_LOGGED 1000
+enum {
+        HASHES_OF_BOOK = 2 * ORDERBOOK_SIDES,
+        COMMANDS_OF_BOOK = HASHES_OF_BOOK + 2,
+        EXEC_OF_BOOK = COMMANDS_OF_BOOK - 1
+};
 
 struct OrderbookReader {
         TaskContext *ctx;
         unsigned flags;
         OrderbookCallback callback;
+        OrderbookLargeCallback on_large;
         void *userdata;
         RedisPipeline *pipeline;
-        const OrderbookMarket *const *markets; /* of the page under way */
+        const OrderbookMarket *markets[ORDERBOOK_PAGE]; /* of the pipeline under way */
         Orderbook book;
 };
 
@@ -73,7 +75,7 @@ static char *texts_to_json(const OrderbookText *texts, size_t n) {
         _cleanup_buffer_ Buffer b = { 0 };
 
         (void) buffer_append_string(&b, "[");
-        for (size_t i = 0; i < n && i < MISMATCHES_LOGGED; i++) {
+        for (size_t i = 0; i < n && i < ORDERBOOK_MISMATCHES_LOGGED; i++) {
                 if (i > 0)
                         (void) buffer_append_string(&b, ",");
                 (void) json_append_string(&b, texts[i].s, texts[i].n);
@@ -113,6 +115,10 @@ int orderbook_reader_new(TaskContext *ctx, unsigned parse_flags, OrderbookCallba
         }
         *ret = r;
         return 0;
+}
+
+void orderbook_reader_set_large(OrderbookReader *r, OrderbookLargeCallback callback) {
+        r->on_large = callback;
 }
 
 OrderbookReader *orderbook_reader_free(OrderbookReader *r) {
@@ -166,48 +172,104 @@ static int read_book(OrderbookReader *r, const OrderbookMarket *m, const redisRe
         return r->callback(m, &r->book, r->userdata, reterr);
 }
 
-static int on_reply(size_t i, const redisReply *reply, void *userdata, Error *reterr) {
-        OrderbookReader *r = userdata;
-        const OrderbookMarket *m = r->markets[i / COMMANDS_PER_BOOK];
-        _cleanup_error_ Error e = ERROR_INIT;
+/* An error about one market is reported, and the others are done. */
+static int settle(OrderbookReader *r, const OrderbookMarket *m, int k, Error *e, Error *reterr) {
         _cleanup_free_ char *item = NULL;
-        int k;
 
-        if (i % COMMANDS_PER_BOOK != EXEC_OF_BOOK)
-                return 0; /* an error of these makes EXEC answer with one */
-        k = read_book(r, m, reply, &e);
         if (k >= 0)
                 return 0;
         if (k != -EBADMSG) {
                 if (reterr)
-                        error_move(reterr, &e);
+                        error_move(reterr, e);
                 return k;
         }
         item = orderbook_item(m);
-        task_item_failed(r->ctx, item ? item : m->ticker, "%s", error_text(&e));
+        task_item_failed(r->ctx, item ? item : m->ticker, "%s", error_text(e));
         return 0;
 }
 
-int orderbook_reader_page(OrderbookReader *r, const OrderbookMarket *const *markets, size_t n, Error *reterr) {
+static int on_reply(size_t i, const redisReply *reply, void *userdata, Error *reterr) {
+        OrderbookReader *r = userdata;
+        const OrderbookMarket *m = r->markets[i / COMMANDS_OF_BOOK];
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        if (i % COMMANDS_OF_BOOK != EXEC_OF_BOOK)
+                return 0; /* an error of these makes EXEC answer with one */
+        return settle(r, m, read_book(r, m, reply, &e), &e, reterr);
+}
+
+/* A command with the key of each of the book's hashes. */
+static int add_commands(RedisPipeline *p, const OrderbookMarket *m, const char *command) {
+        int r = 0;
+
+        for (OrderbookSideName side = 0; side < ORDERBOOK_SIDES && r >= 0; side++)
+                for (int times = 0; times < 2 && r >= 0; times++) {
+                        _cleanup_free_ char *key = orderbook_key(m->ticker, side, times);
+
+                        r = key ? redis_pipeline_addv(p, command, key, NULL) : -ENOMEM;
+                }
+        return r;
+}
+
+static int no_memory(size_t n, Error *reterr) {
+        return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for a pipeline of %zu books", n);
+}
+
+/* Sets large[i] for books with a hash that is not to be read at once. */
+static int find_large(OrderbookReader *r, const OrderbookMarket *const *markets, size_t n, bool *large, Error *reterr) {
         RedisPipeline *p = r->pipeline;
         int k = 0;
 
         redis_pipeline_clear(p);
-        for (size_t i = 0; i < n && k >= 0; i++) {
-                k = redis_pipeline_add(p, 1, multi, NULL);
-                for (OrderbookSideName side = 0; side < ORDERBOOK_SIDES && k >= 0; side++)
-                        for (int times = 0; times < 2 && k >= 0; times++) {
-                                _cleanup_free_ char *key = orderbook_key(markets[i]->ticker, side, times);
+        for (size_t i = 0; i < n && k >= 0; i++)
+                k = add_commands(p, markets[i], "HLEN");
+        if (k < 0)
+                return no_memory(n, reterr);
+        k = task_redis_read(r->ctx, "measure_orderbooks", p, reterr);
+        for (size_t i = 0; i < n * HASHES_OF_BOOK && k >= 0; i++) {
+                const redisReply *reply = redis_pipeline_reply(p, i);
 
-                                k = key ? redis_pipeline_addv(p, "HGETALL", key, NULL) : -ENOMEM;
-                        }
+                /* what is no hash is reported where it is read */
+                large[i / HASHES_OF_BOOK] |= reply->type == REDIS_REPLY_INTEGER && reply->integer > ORDERBOOK_LARGE;
+        }
+        return k;
+}
+
+static int read_large(OrderbookReader *r, const OrderbookMarket *m, Error *reterr) {
+        _cleanup_error_ Error e = ERROR_INIT;
+        int k = r->on_large ? r->on_large(m, r->userdata, &e)
+                            : orderbook_scan_windows(r->ctx, m, r->flags, r->callback, r->userdata, &e);
+
+        return settle(r, m, k, &e, reterr);
+}
+
+int orderbook_reader_page(OrderbookReader *r, const OrderbookMarket *const *markets, size_t n, Error *reterr) {
+        bool large[ORDERBOOK_PAGE] = { false };
+        RedisPipeline *p = r->pipeline;
+        size_t small = 0;
+        int k;
+
+        k = find_large(r, markets, n, large, reterr);
+        if (k < 0)
+                return k;
+        redis_pipeline_clear(p);
+        for (size_t i = 0; i < n && k >= 0; i++) {
+                if (large[i])
+                        continue;
+                r->markets[small++] = markets[i];
+                k = redis_pipeline_add(p, 1, multi, NULL);
+                if (k >= 0)
+                        k = add_commands(p, markets[i], "HGETALL");
                 if (k >= 0)
                         k = redis_pipeline_add(p, 1, execute, NULL);
         }
         if (k < 0)
-                return error_set(reterr, ERROR_RETRY, k, "out of memory for a pipeline of %zu books", n);
-        r->markets = markets;
-        return task_redis_read_each(r->ctx, "read_orderbooks", p, on_reply, r, reterr);
+                return no_memory(n, reterr);
+        k = task_redis_read_each(r->ctx, "read_orderbooks", p, on_reply, r, reterr);
+        for (size_t i = 0; i < n && k >= 0; i++)
+                if (large[i])
+                        k = read_large(r, markets[i], reterr);
+        return k;
 }
 
 int orderbook_read_all(TaskContext *ctx, const OrderbookMarkets *l, unsigned parse_flags, OrderbookCallback callback,

@@ -1,13 +1,18 @@
 #pragma once
 
-/* Reads the order books of all markets page by page. A page is one pipeline whose replies are taken one book at a time,
- * so that the memory of a run is that of its largest book. */
+/* Reads the order books of all markets page by page. A page is a pipeline that asks how large the books are, and one
+ * that reads them, whose replies are taken one book at a time. A book with a hash of more than ORDERBOOK_LARGE fields
+ * is left out of it and scanned, so that the memory of a run does not grow with the number or the size of books. */
 
 #include "workers/market/orderbook.h"
 #include "workers/task.h"
 
 /* Markets of a page. */
 #define ORDERBOOK_PAGE 64
+/* Fields of a hash that is read at once. */
+#define ORDERBOOK_LARGE 5000
+/* Names of a mismatch that a record holds: a broken hash of a million fields must not become a record of that size. */
+#define ORDERBOOK_MISMATCHES_LOGGED 1000
 
 typedef struct OrderbookMarket {
         const char *clob_pair_id, *ticker; /* borrowed from the listing */
@@ -37,7 +42,8 @@ void orderbook_report_mismatch(TaskContext *ctx, const OrderbookMarket *m, Order
                                size_t n_times_only);
 
 /* Gets the book, which lives until the return and may be sorted. A negative errno ends the run; -EBADMSG with a text is
- * about this market alone. */
+ * about this market alone. A book that was scanned comes in windows of its best levels: ORDERBOOK_MORE, with
+ * book->taken set, asks for the next one. In between the connection is free, which it is not while a page is read. */
 typedef int (*OrderbookCallback)(const OrderbookMarket *m, Orderbook *book, void *userdata, Error *reterr);
 
 typedef struct OrderbookReader OrderbookReader;
@@ -45,6 +51,9 @@ int orderbook_reader_new(TaskContext *ctx, unsigned parse_flags, OrderbookCallba
                          OrderbookReader **ret, Error *reterr);
 OrderbookReader *orderbook_reader_free(OrderbookReader *r);
 DEFINE_CLEANUP(OrderbookReader, orderbook_reader_free)
+/* What is done with a large book instead of handing it over in windows, which needs ORDERBOOK_NUMBERS. */
+typedef int (*OrderbookLargeCallback)(const OrderbookMarket *m, void *userdata, Error *reterr);
+void orderbook_reader_set_large(OrderbookReader *r, OrderbookLargeCallback callback);
 /* Reads n <= ORDERBOOK_PAGE books. One that cannot be read or has a value that is no number is reported as a failed
  * item and left out. Fields that only one hash of a side has are logged. */
 int orderbook_reader_page(OrderbookReader *r, const OrderbookMarket *const *markets, size_t n, Error *reterr);

@@ -56,6 +56,12 @@ OrderbookCut orderbook_uncross_rule(const Orderbook *b) {
         return cut;
 }
 
+bool orderbook_cut_is_final(const Orderbook *b, OrderbookCut cut) {
+        const OrderbookSide *bids = &b->sides[ORDERBOOK_BUY], *asks = &b->sides[ORDERBOOK_SELL];
+
+        return (cut.bids < bids->n || bids->beyond == 0) && (cut.asks < asks->n || asks->beyond == 0);
+}
+
 static int middle(const OrderbookLevel *bid, const OrderbookLevel *ask, char **ret, Error *reterr) {
         _cleanup_decimal_ Decimal x = DECIMAL_INIT, y = DECIMAL_INIT;
         int r;
@@ -90,6 +96,10 @@ int orderbook_mid_price(Orderbook *b, char **ret, Error *reterr) {
         if (orderbook_side_sort(bids, ORDERBOOK_BUY) < 0 || orderbook_side_sort(asks, ORDERBOOK_SELL) < 0)
                 return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for %zu levels", bids->n + asks->n);
         cut = orderbook_read_rule(b);
+        if (!orderbook_cut_is_final(b, cut)) {
+                b->taken = cut;
+                return ORDERBOOK_MORE;
+        }
         if (cut.bids == bids->n || cut.asks == asks->n)
                 return 0;
         return middle(bids->levels + cut.bids, asks->levels + cut.asks, ret, reterr);

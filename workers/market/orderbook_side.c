@@ -108,28 +108,32 @@ static int check_number(OrderbookText text, const char *what, OrderbookText pric
         return -EBADMSG;
 }
 
-/* Takes the level unless the options leave it out. */
-static int add_level(OrderbookSide *s, OrderbookLevel level, unsigned flags, Error *reterr) {
+int orderbook_level_check(OrderbookLevel *l, unsigned flags, Error *reterr) {
         const OrderbookText none = { NULL, 0 };
         double number;
         int r;
 
-        r = check_number(level.size, "size", level.price, &number, reterr);
+        r = check_number(l->size, "size", l->price, &number, reterr);
         if (r < 0)
                 return r;
         if (flags & ORDERBOOK_NUMBERS) {
-                r = check_number(level.price, "price", none, &level.price_number, reterr);
+                r = check_number(l->price, "price", none, &l->price_number, reterr);
                 if (r >= 0)
-                        r = check_number(level.updated, "time", level.price, &number, reterr);
+                        r = check_number(l->updated, "time", l->price, &number, reterr);
                 if (r < 0)
                         return r;
         }
-        if (orderbook_is_negative(level.size))
+        if (orderbook_is_negative(l->size))
                 return 0;
-        if (!(flags & ORDERBOOK_KEEP_ZEROS) && level.size.n == 1 && level.size.s[0] == '0')
-                return 0;
-        s->levels[s->n++] = level;
-        return 0;
+        return (flags & ORDERBOOK_KEEP_ZEROS) || l->size.n != 1 || l->size.s[0] != '0';
+}
+
+static int add_level(OrderbookSide *s, OrderbookLevel level, unsigned flags, Error *reterr) {
+        int r = orderbook_level_check(&level, flags, reterr);
+
+        if (r > 0)
+                s->levels[s->n++] = level;
+        return r < 0 ? r : 0;
 }
 
 static bool fields_match(const redisReply *sizes, const redisReply *times) {
@@ -182,7 +186,7 @@ int orderbook_side_parse(OrderbookSide *s, const redisReply *sizes, const redisR
                          Error *reterr) {
         int r;
 
-        s->n = s->n_sizes_only = s->n_times_only = 0;
+        s->n = s->beyond = s->n_sizes_only = s->n_times_only = 0;
         if (!is_hash(sizes) || !is_hash(times))
                 return error_set(reterr, ERROR_NEVER, -EBADMSG, "the reply to HGETALL is no hash");
         if (reserve((void **) &s->levels, &s->allocated, pairs(sizes), sizeof(*s->levels)) < 0)

@@ -7,7 +7,11 @@
 #include "workers/market/orderbook_read.h"
 #include "workers/market/orderbook_scripts.h"
 
-/* The levels that one crossed book gives up. Their script is a command of the page's pipeline. */
+/* Levels of a side that a record names, and records about levels that stay: a book of thousands of them must not fill
+ * the journal each time. Their numbers are always there. */
+#define LEVELS_LOGGED 100
+
+/* The levels that one crossed book, or a window of it, gives up. Their script is a command of the page's pipeline. */
 typedef struct Crossing {
         const OrderbookMarket *market;
         OrderbookCut cut;
@@ -50,17 +54,23 @@ static const OrderbookLevel *level_at(const Crossing *c, const Orderbook *b, siz
                                : b->sides[ORDERBOOK_SELL].levels + (i - c->cut.bids);
 }
 
+static size_t named(size_t n) {
+        return n < LEVELS_LOGGED ? n : LEVELS_LOGGED;
+}
+
 static void log_removal(TaskContext *ctx, const OrderbookMarket *m, const Orderbook *b, OrderbookCut cut) {
         _cleanup_buffer_ Buffer bids = { 0 }, asks = { 0 };
 
         if (log_max_level() < LOG_LEVEL_INFO ||
-            orderbook_levels_append_json(&b->sides[ORDERBOOK_BUY], cut.bids, &bids) < 0 ||
-            orderbook_levels_append_json(&b->sides[ORDERBOOK_SELL], cut.asks, &asks) < 0)
+            orderbook_levels_append_json(&b->sides[ORDERBOOK_BUY], named(cut.bids), &bids) < 0 ||
+            orderbook_levels_append_json(&b->sides[ORDERBOOK_SELL], named(cut.asks), &asks) < 0)
                 return;
         task_log(ctx, LOG_LEVEL_INFO, "uncrossOrderbook#uncrossOrderbook",
                  (const LogField[]){ LOG_STRING("REMOVED_BIDS", "removedBids", bids.data),
-                                     LOG_STRING("REMOVED_ASKS", "removedAsks", asks.data) },
-                 2, "Uncrossing orderbook for %s", m->ticker);
+                                     LOG_STRING("REMOVED_ASKS", "removedAsks", asks.data),
+                                     LOG_INT("REMOVED_BIDS_COUNT", "removedBidsCount", (int64_t) cut.bids),
+                                     LOG_INT("REMOVED_ASKS_COUNT", "removedAsksCount", (int64_t) cut.asks) },
+                 4, "Uncrossing orderbook for %s", m->ticker);
 }
 
 /* Copies of the prices, for what is said afterwards. */
@@ -105,31 +115,6 @@ static int add_script(Uncross *u, const Crossing *c, const Orderbook *b) {
         return r;
 }
 
-static int on_book(const OrderbookMarket *m, Orderbook *b, void *userdata, Error *reterr) {
-        const OrderbookLevel *bid = orderbook_side_best(&b->sides[ORDERBOOK_BUY], ORDERBOOK_BUY),
-                             *ask = orderbook_side_best(&b->sides[ORDERBOOK_SELL], ORDERBOOK_SELL);
-        const MetricTag ticker = { "ticker", m->ticker };
-        Uncross *u = userdata;
-        Crossing *c = u->crossings + u->n;
-
-        /* few books are crossed: only they are sorted. Prices of one double may still differ, which the rule sees */
-        if (!bid || !ask || bid->price_number < ask->price_number)
-                return 0;
-        if (orderbook_side_sort(&b->sides[ORDERBOOK_BUY], ORDERBOOK_BUY) < 0 ||
-            orderbook_side_sort(&b->sides[ORDERBOOK_SELL], ORDERBOOK_SELL) < 0)
-                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for the book of %s", m->ticker);
-        *c = (Crossing){ .market = m, .cut = orderbook_uncross_rule(b) };
-        if (c->cut.bids + c->cut.asks == 0)
-                return 0;
-        u->n++;
-        u->crossed++;
-        task_count(u->ctx, "crossed_orderbook", 1, &ticker, 1);
-        log_removal(u->ctx, m, b, c->cut);
-        if (keep_prices(c, b) < 0 || add_script(u, c, b) < 0)
-                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for the levels of %s", m->ticker);
-        return 0;
-}
-
 /* What became of n levels of a side, of which removed[i] tells. */
 static void report_side(Uncross *u, const Crossing *c, OrderbookSideName side, char *const *prices, size_t n,
                         redisReply *const *removed) {
@@ -137,16 +122,14 @@ static void report_side(Uncross *u, const Crossing *c, OrderbookSideName side, c
         const MetricTag tags[] = { { "side", name },
                                    { "clobPairId", c->market->clob_pair_id },
                                    { "ticker", c->market->ticker } };
+        size_t kept = 0;
 
         task_count(u->ctx, "expected_uncross_orderbook_levels", (int64_t) n, tags, ELEMENTSOF(tags));
         for (size_t i = 0; i < n; i++) {
-                if (removed[i]->type == REDIS_REPLY_INTEGER && removed[i]->integer == 1) {
-                        task_count(u->ctx, "uncross_orderbook_succeed", 1, tags, ELEMENTSOF(tags));
-                        u->deleted++;
+                if (removed[i]->type == REDIS_REPLY_INTEGER && removed[i]->integer == 1)
                         continue;
-                }
-                task_count(u->ctx, "uncross_orderbook_failed", 1, tags, ELEMENTSOF(tags));
-                u->kept++;
+                if (++kept > LEVELS_LOGGED)
+                        continue;
                 task_log(u->ctx, LOG_LEVEL_INFO, "uncrossOrderbook#deleteStalePriceLevel",
                          (const LogField[]){ LOG_STRING("SIDE", "side", name),
                                              LOG_STRING("HUMAN_PRICE", "humanPrice", prices[i]),
@@ -154,6 +137,12 @@ static void report_side(Uncross *u, const Crossing *c, OrderbookSideName side, c
                          3, "Failed to delete stale %s level for %s", side == ORDERBOOK_BUY ? "bid" : "ask",
                          c->market->ticker);
         }
+        if (kept > 0)
+                task_count(u->ctx, "uncross_orderbook_failed", (int64_t) kept, tags, ELEMENTSOF(tags));
+        if (n > kept)
+                task_count(u->ctx, "uncross_orderbook_succeed", (int64_t) (n - kept), tags, ELEMENTSOF(tags));
+        u->kept += kept;
+        u->deleted += n - kept;
 }
 
 static int report(Uncross *u, const Crossing *c, const redisReply *reply, Error *reterr) {
@@ -182,6 +171,41 @@ static int delete_stale(Uncross *u, Error *reterr) {
                 r = report(u, u->crossings + i, redis_pipeline_reply(u->pipeline, i), reterr);
         uncross_clear(u);
         return r;
+}
+
+static int on_book(const OrderbookMarket *m, Orderbook *b, void *userdata, Error *reterr) {
+        const OrderbookLevel *bid = orderbook_side_best(&b->sides[ORDERBOOK_BUY], ORDERBOOK_BUY),
+                             *ask = orderbook_side_best(&b->sides[ORDERBOOK_SELL], ORDERBOOK_SELL);
+        const MetricTag ticker = { "ticker", m->ticker };
+        Uncross *u = userdata;
+        Crossing *c = u->crossings + u->n;
+        int r;
+
+        /* few books are crossed: only they are sorted. Prices of one double may still differ, which the rule sees */
+        if (!bid || !ask || bid->price_number < ask->price_number)
+                return 0;
+        if (orderbook_side_sort(&b->sides[ORDERBOOK_BUY], ORDERBOOK_BUY) < 0 ||
+            orderbook_side_sort(&b->sides[ORDERBOOK_SELL], ORDERBOOK_SELL) < 0)
+                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for the book of %s", m->ticker);
+        *c = (Crossing){ .market = m, .cut = orderbook_uncross_rule(b) };
+        if (c->cut.bids + c->cut.asks == 0)
+                return 0;
+        u->n++;
+        if (b->window == 0) {
+                u->crossed++;
+                task_count(u->ctx, "crossed_orderbook", 1, &ticker, 1);
+        }
+        log_removal(u->ctx, m, b, c->cut);
+        if (keep_prices(c, b) < 0 || add_script(u, c, b) < 0)
+                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory for the levels of %s", m->ticker);
+        if (orderbook_cut_is_final(b, c->cut))
+                return 0;
+        /* What a window gives up can go before the next is looked at: the losers so far are those of the whole book,
+         * and of what stays of them the rule would make the same choice again, because it lost to something as young.
+         */
+        b->taken = c->cut;
+        r = delete_stale(u, reterr);
+        return r < 0 ? r : ORDERBOOK_MORE;
 }
 
 static int uncross(Uncross *u, const OrderbookMarkets *l, Error *reterr) {
