@@ -34,6 +34,7 @@ int kafka_producer_new(const Settings *settings, KafkaStateCallback on_state, vo
         p->service = strdup(settings_string(settings, "service_name"));
         p->connection_timeout_usec = settings_duration_usec(settings, "kafka.connection_timeout");
         p->request_timeout_usec = settings_duration_usec(settings, "kafka.request_timeout");
+        p->purge_timeout_usec = PURGE_TIMEOUT_USEC;
         p->on_state = on_state;
         p->userdata = userdata;
         r = p->brokers && p->service ? kafka_conf_new(settings, &p->conf, &p->message_max, reterr)
@@ -224,7 +225,7 @@ static int deliver(Send *s, Error *reterr) {
 /* Takes back what is still queued. In a broker's hands or not, librdkafka then reports every message at once. */
 static void purge(const Send *s) {
         (void) rd_kafka_purge(s->p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        if (cancel_token_poll(NULL, s->batch->fd, POLLIN, PURGE_TIMEOUT_USEC) <= 0)
+        if (cancel_token_poll(NULL, s->batch->fd, POLLIN, s->p->purge_timeout_usec) <= 0)
                 log_debug(KAFKA_AT, "messages were not reported after a purge");
 }
 
@@ -252,9 +253,9 @@ static char *describe(const Send *s, const KafkaMessage *m, const KafkaSlot *slo
         return str_printf("%s%s%s", what, *connection ? ": " : "", connection);
 }
 
-static int fail(const Send *s, size_t i, Error *reterr) {
+/* slot: the message's fate as it was concluded; a report that comes after a purge was given up changes the batch's. */
+static int fail(const Send *s, size_t i, const KafkaSlot *slot, Error *reterr) {
         bool canceled = s->token && cancel_token_reason(s->token) != CANCEL_NONE;
-        const KafkaSlot *slot = &s->batch->slots[i];
         bool uncertain = slot->queued || slot->status == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED;
         int err = s->waited < 0 ? s->waited : -EIO;
         rd_kafka_resp_err_t code = slot->error;
@@ -280,8 +281,8 @@ static int fail(const Send *s, size_t i, Error *reterr) {
         return err;
 }
 
-/* Tells each message's fate; returns the first failure's index, or n. */
-static size_t conclude(const Send *s, bool *ret_delivered) {
+/* Tells each message's fate; returns the first failure's index, or n, and what became of it. */
+static size_t conclude(const Send *s, bool *ret_delivered, KafkaSlot *ret_failed) {
         size_t first = s->n;
 
         (void) pthread_mutex_lock(&s->batch->mutex);
@@ -291,8 +292,10 @@ static size_t conclude(const Send *s, bool *ret_delivered) {
 
                 if (ret_delivered)
                         ret_delivered[i] = delivered;
-                if (!delivered)
-                        first = i;
+                if (delivered)
+                        continue;
+                first = i;
+                *ret_failed = *slot;
         }
         (void) pthread_mutex_unlock(&s->batch->mutex);
         return first;
@@ -301,6 +304,7 @@ static size_t conclude(const Send *s, bool *ret_delivered) {
 int kafka_send(KafkaProducer *p, const KafkaMessage *messages, size_t n, CancelToken *token, bool *ret_delivered,
                Error *reterr) {
         Send s = { .p = p, .messages = messages, .n = n, .token = token };
+        KafkaSlot fate = { 0 };
         size_t failed;
         int r;
 
@@ -327,11 +331,11 @@ int kafka_send(KafkaProducer *p, const KafkaMessage *messages, size_t n, CancelT
                 purge(&s);
         /* acknowledged, and the sender does not know it yet */
         FAILPOINT("kafka", messages[0].topic, "sent");
-        failed = conclude(&s, ret_delivered);
+        failed = conclude(&s, ret_delivered, &fate);
         r = failed == n ? 0 : s.waited;
         if (s.borrowed) { /* else the error says why there is no client */
                 if (failed < n)
-                        r = fail(&s, failed, reterr);
+                        r = fail(&s, failed, &fate, reterr);
                 kafka_client_unuse(p);
         }
         kafka_batch_release(s.batch);

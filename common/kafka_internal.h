@@ -56,7 +56,8 @@ struct KafkaProducer {
         char *service;
         uint64_t connection_timeout_usec;
         uint64_t request_timeout_usec;
-        int64_t message_max; /* bytes of key and value that librdkafka takes */
+        uint64_t purge_timeout_usec; /* how long reports of what was taken back are waited for */
+        int64_t message_max;         /* bytes of key and value that librdkafka takes */
         KafkaStateCallback on_state;
         void *userdata;
         rd_kafka_conf_t *conf; /* what each new client gets a copy of */

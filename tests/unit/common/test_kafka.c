@@ -350,6 +350,65 @@ Test(kafka, frozen_broker_costs_a_send_its_deadline_only) {
         mock_stop(&mock);
 }
 
+/* Keeps a failed sender, which asks what the connections met, until reports of its messages have come. */
+typedef struct Obstacle {
+        pthread_t thread;
+        pthread_mutex_t *mutex;
+        pthread_barrier_t held;
+} Obstacle;
+
+static void *hold(void *userdata) {
+        Obstacle *o = userdata;
+
+        (void) pthread_mutex_lock(o->mutex);
+        (void) pthread_barrier_wait(&o->held);
+        (void) poll(NULL, 0, 20);
+        (void) pthread_mutex_unlock(o->mutex);
+        return NULL;
+}
+
+/* Reports that come when their sender has stopped waiting: what it says of its messages is what it concluded, and the
+ * batch is the dispatcher's (ThreadSanitizer and AddressSanitizer see both). */
+Test(kafka, reports_after_a_purge_that_was_given_up) {
+        _cleanup_cancel_token_ CancelToken *t = NULL;
+        enum { MESSAGES = 200, ROUNDS = 20 };
+        KafkaMessage m[MESSAGES];
+        bool delivered[MESSAGES];
+        Error e = ERROR_INIT;
+        KafkaProducer *p;
+        Mock mock;
+
+        for (size_t i = 0; i < MESSAGES; i++)
+                m[i] = (KafkaMessage){ .topic = "markets", .value = "x", .value_length = 1 };
+        mock_start(&mock, "0");
+        p = producer();
+        cr_assert_eq(cancel_token_new(&t), 0);
+        cr_assert_eq(send_text(p, "markets", "1", t, &e), 0, "%s", error_text(&e));
+        mock_freeze(&mock);
+        p->purge_timeout_usec = 0;
+        for (int i = 0; i < ROUNDS; i++) {
+                Obstacle o = { .mutex = &p->state_mutex };
+
+                (void) pthread_barrier_init(&o.held, NULL, 2);
+                (void) pthread_create(&o.thread, NULL, hold, &o);
+                (void) pthread_barrier_wait(&o.held);
+                cancel_token_reset(t);
+                cancel_token_set_deadline(t, clock_monotonic_usec() + 2000);
+                cr_assert_lt(kafka_send(p, m, MESSAGES, t, delivered, &e), 0);
+                (void) pthread_join(o.thread, NULL);
+                (void) pthread_barrier_destroy(&o.held);
+                cr_assert(e.kind == ERROR_UNCERTAIN || e.kind == ERROR_CANCELED, "%s", error_text(&e));
+                cr_assert(strstr(e.text, "message 1 of 200") && !strstr(e.text, "Success"), "%s", e.text);
+                cr_assert(!delivered[0] && !delivered[MESSAGES - 1]);
+        }
+        cr_assert_eq(kill(mock.pid, SIGCONT), 0);
+        cancel_token_reset(t);
+        cr_assert_eq(send_text(p, "markets", "2", t, &e), 0, "%s", error_text(&e));
+        error_done(&e);
+        (void) kafka_producer_close(p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
 Test(kafka, absent_at_start_then_there) {
         _cleanup_cancel_token_ CancelToken *t = NULL;
         Error e = ERROR_INIT;
