@@ -1,6 +1,7 @@
 """market_updater against real PostgreSQL and Redis and a Kafka mock whose records kcat reads."""
 import json
 import os
+import re
 
 import pytest
 
@@ -229,6 +230,22 @@ def test_a_thousand_markets_in_order_of_id(world):
     assert list(trading) == [f'M{i}-USD' for i in range(1, n + 1)]
     assert trading['M1000-USD'] == {'nextFundingRate': '0.001'} and trading['M7-USD'] == {'nextFundingRate': '0.000007'}
     assert world.sql('SELECT count(*) FROM perpetual_markets WHERE "nextFundingRate" = id * 0.000001')[0][0] == n
+
+
+def test_round_trips_do_not_grow_with_markets(world):
+    """One for the listing, one for all inputs of the replica, one for a page of samples; the rest is writing."""
+    trips = []
+    for n in (2, 60):
+        for i in range(world.sql('SELECT count(*) FROM perpetual_markets')[0][0], n):
+            world.market(i, f'M{i}-USD')
+            world.price(i, '5', '2026-03-04T11:00:00Z')
+            world.price(i, '7', '2026-03-05T11:00:00Z')
+            world.samples(f'M{i}-USD', '0.5')
+            world.fill(i, '2', '2026-03-05T11:00:00Z')
+            world.position(i, '3')
+        world.sql('UPDATE perpetual_markets SET "volume24H" = -1')
+        trips.append(int(re.search(r'(\d+) round trips', world.run().stdout).group(1)))
+    assert trips[0] == trips[1], trips
 
 
 def test_kafka_down_leaves_the_database_right_and_the_next_run_sends(world):

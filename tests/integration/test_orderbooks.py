@@ -1,7 +1,10 @@
 """The four order book tasks on real Redis: the examples of the market specification and its boundaries."""
 import json
+import os
 import time
 
+import servers
+from campaign import topic_records
 from orderbook_world import keys, world  # noqa: F401 (a fixture)
 
 MISMATCH = 'orderbook-levels-cache#getOrderbookSideData'
@@ -185,6 +188,30 @@ def test_of_many_crossed_levels_a_hundred_are_named_and_all_are_counted(world):
     assert (record['deleted_levels'], record['kept_levels']) == (125, 125)
 
 
+def test_a_deleted_level_is_gone_for_its_writer_too(world):
+    """Its orders are removed later by negative increments: the writer then sees a level of less than nothing."""
+    now = world.server_time()
+    world.market(1, 'X-USD')
+    world.book('X-USD', {'5': ('7', str(now - 90))}, {'4': ('1', str(now - 60))})
+    world.do('uncross_orderbook')
+    assert world.levels('X-USD', 'BUY') == ({}, {})
+    assert world.redis.hincrby(keys('X-USD', 'BUY')[0], '5', -7) == -7
+
+
+def test_subscribers_are_not_told_of_levels_that_are_removed(build, world):
+    now = world.server_time()
+    world.market(1, 'X-USD')
+    world.book('X-USD', {'5': ('7', str(now - 90)), '3': ('0', '1')}, {'4': ('1', str(now - 60))})
+    with servers.KafkaMock(os.path.join(build, 'workers', 'roundtable-kafka-mock'),
+                           ['--topic', 'to-websockets-orderbooks:1', '--topic', 'to-websockets-markets:1']) as mock:
+        world.deployment.settings(None, kafka={'brokers': mock.bootstrap})
+        for task in ('uncross_orderbook', 'delete_zero_price_levels'):
+            world.run(task=task)
+        assert set(world.levels('X-USD', 'BUY')[0]) == set()
+        assert topic_records(mock.bootstrap, 'to-websockets-orderbooks') == []
+        assert topic_records(mock.bootstrap, 'to-websockets-markets') == []
+
+
 def test_the_threshold_is_a_setting(world):
     world.market(1, 'X-USD')
     world.deployment.settings('market', stale_orderbook_level_threshold='1000 s',
@@ -265,6 +292,31 @@ def test_mid_prices(world):
     assert world.prices('X-USD') == {'100.75': NOW}
 
 
+def test_of_prices_six_seconds_apart_ten_are_kept(world):
+    """A reader takes ten of them, the oldest."""
+    world.market(1, 'X-USD')
+    world.worker(environment={'ROUNDTABLE_TEST_NOW_USEC': str(NOW * 1000000)})
+    world.book('X-USD', {'4': ('1', '1')}, {'6': ('1', '1')})
+    world.redis.zadd('v4/orderbook_mid_prices/X-USD', {str(10 + i): NOW - 6 * i for i in range(1, 15)})
+    world.do('cache-orderbook-mid-prices')
+    assert world.prices('X-USD') == {'5': NOW, **{str(10 + i): NOW - 6 * i for i in range(1, 10)}}
+
+
+def test_keys_of_a_ticker_that_is_gone_stay(world):
+    now = world.server_time()
+    world.market(1, 'NEW-USD')
+    for ticker in ('NEW-USD', 'OLD-USD'):
+        world.book(ticker, {'5': ('1', str(now - 90)), '3': ('1', '1'), '2': ('0', '1')}, {'4': ('1', str(now - 60)), '9': ('1', '1')})
+    world.redis.zadd('v4/orderbook_mid_prices/OLD-USD', {'7': 5})
+    before = world.whole('OLD-USD')
+    for task in ('delete_zero_price_levels', 'uncross_orderbook', 'orderbook_instrumentation', 'cache-orderbook-mid-prices'):
+        world.do(task)
+        assert world.said == [] or 'OLD-USD' not in json.dumps(world.said)
+        assert 'OLD-USD' not in {m[3].get('ticker') for m in world.sent}
+    assert set(world.levels('NEW-USD', 'BUY')[0]) == {'3'} and list(world.prices('NEW-USD')) == ['3.5']
+    assert world.whole('OLD-USD') == before and world.prices('OLD-USD') == {'7': 5}
+
+
 def test_no_mid_price_no_write(world):
     world.market(1, 'ONE-SIDED')
     world.market(2, 'SHOWN-EMPTY')
@@ -310,6 +362,15 @@ def test_a_mid_price_beyond_doubles_is_named_and_the_others_are_done(world):
 
 
 # what all of them must bear
+
+def commands_until(monitor, end):
+    """What clients asked of Redis, as lists of words."""
+    said = []
+    while not said or end not in said[-1][-1]:
+        command = monitor.next_command()['command']
+        said.append(command.split(' ', 1) if command != f'ECHO {end}' else ['ECHO', end])
+    return said
+
 
 GARBAGE = {  # what is wrong: how to make it so
     'size': lambda w, t: w.side(t, 'BUY', {'10': ('garbage', '1'), '9': ('0', '1')}),
@@ -368,6 +429,30 @@ def test_a_mid_price_key_of_another_type_is_named(world):
     world.redis.set('v4/orderbook_mid_prices/B-USD', 'not a sorted set')
     assert world.do('cache-orderbook-mid-prices')['itemsFailed'] == 1
     assert items(world) == ['market B-USD'] and list(world.prices('A-USD')) == list(world.prices('C-USD')) == ['5']
+
+
+def test_a_book_is_read_in_one_transaction_and_a_page_in_one_pass(world):
+    trips = {}
+    for n in (2, 60):
+        for i in range(world.sql('SELECT count(*) FROM perpetual_markets')[0][0], n):
+            world.market(i, f'M{i}-USD')
+            world.book(f'M{i}-USD', {'4': ('1', '1'), '1': ('0', '1')}, {'6': ('1', '1')})
+        world.worker()
+        for task in ('delete_zero_price_levels', 'uncross_orderbook', 'orderbook_instrumentation', 'cache-orderbook-mid-prices'):
+            world.side('M0-USD', 'BUY', {'4': ('1', '1'), '1': ('0', '1')})
+            world.do(task)  # the first run of a worker loads its scripts
+            world.side('M0-USD', 'BUY', {'4': ('1', '1'), '1': ('0', '1')})
+            if n == 2:
+                with world.redis.monitor() as monitor:
+                    trips.setdefault(task, []).append(world.do(task)['roundTrips'])
+                    world.redis.echo('the end')
+                    said = commands_until(monitor, 'the end')
+                first = said.index(['MULTI'])
+                assert said[first:first + 12] == [words for i in range(2) for words in (
+                    ['MULTI'], *(['HGETALL', key] for side in ('BUY', 'SELL') for key in keys(f'M{i}-USD', side)), ['EXEC'])]
+            else:
+                trips[task].append(world.do(task)['roundTrips'])
+    assert all(few == many for few, many in trips.values()), trips
 
 
 def test_forgotten_scripts_are_sent_again(world):
