@@ -21,11 +21,13 @@ static void on_state(PgServer server, const Error *error, void *userdata) {
 }
 
 static PgTarget *target_from_environment(void) {
-        const char *port = getenv("DB_PORT");
+        int port;
 
-        return pg_target_new(PG_PRIMARY, getenv("DB_HOSTNAME"), port ? atoi(port) : 5432, getenv("DB_NAME"),
-                             getenv("DB_USERNAME"), getenv("DB_PASSWORD"), getenv("PGSSLMODE"),
-                             getenv("PGSSLROOTCERT"));
+        return parse_int(getenv("DB_PORT") ?: "5432", &port) < 0
+                       ? NULL
+                       : pg_target_new(PG_PRIMARY, getenv("DB_HOSTNAME"), port, getenv("DB_NAME"),
+                                       getenv("DB_USERNAME"), getenv("DB_PASSWORD"), getenv("PGSSLMODE"),
+                                       getenv("PGSSLROOTCERT"));
 }
 
 static int run_query(PgConn *c, const char *sql, CancelToken *token, json_t *reply, Error *reterr) {
@@ -42,13 +44,13 @@ static int run_query(PgConn *c, const char *sql, CancelToken *token, json_t *rep
 static int dispatch(PgPool *p, PgConn **c, char *line, json_t *reply, Error *reterr) {
         _cleanup_cancel_token_ CancelToken *token = NULL;
         char *rest = NULL, *verb = strtok_r(line, " ", &rest), *msec = strtok_r(NULL, " ", &rest);
-        int r;
+        int r, n;
 
         r = cancel_token_new(&token);
         if (r < 0)
                 return r;
-        if (msec && atoi(msec) > 0)
-                cancel_token_set_deadline(token, clock_monotonic_usec() + (uint64_t) atoi(msec) * USEC_PER_MSEC);
+        if (msec && parse_int(msec, &n) >= 0 && n > 0)
+                cancel_token_set_deadline(token, clock_monotonic_usec() + (uint64_t) n * USEC_PER_MSEC);
         if (str_eq(verb, "trim")) {
                 pg_pool_trim(p);
                 return 0;

@@ -53,7 +53,7 @@ static void *serve(void *p) {
 static void setup(void) {
         _cleanup_error_ Error e = ERROR_INIT;
 
-        strcpy(f.directory, "/tmp/rt-control-XXXXXX");
+        snprintf(f.directory, sizeof f.directory, "/tmp/rt-control-XXXXXX");
         cr_assert_not_null(mkdtemp(f.directory));
         snprintf(f.path, sizeof f.path, "%s/control", f.directory);
         cr_assert_geq(sd_event_new(&f.event), 0);
@@ -88,7 +88,7 @@ static int connect_raw(void) {
         struct sockaddr_un a = { .sun_family = AF_UNIX };
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-        strcpy(a.sun_path, f.path);
+        snprintf(a.sun_path, sizeof a.sun_path, "%s", f.path);
         cr_assert_eq(connect(fd, (struct sockaddr *) &a, sizeof a), 0);
         return fd;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/decimal.h"
+#include "tests/unit/number.h"
 
 static uint64_t state;
 
@@ -380,7 +381,7 @@ Test(decimal, agrees_with_postgresql) {
                                 expect(operations[f], a, b, PQgetvalue(r, 0, f));
                 (void) decimal_parse(&x, a);
                 (void) decimal_parse(&y, b);
-                cr_assert_eq(decimal_compare(&x, &y), atoi(PQgetvalue(r, 0, 4)), "%s, %s", a, b);
+                cr_assert_eq(decimal_compare(&x, &y), number(PQgetvalue(r, 0, 4)), "%s, %s", a, b);
                 PQclear(r);
         }
         PQfinish(connection);

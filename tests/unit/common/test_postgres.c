@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/postgres_internal.h"
+#include "tests/unit/number.h"
 
 static PgTarget *test_target(void) {
         const char *host = getenv("ROUNDTABLE_TEST_PG_HOST"), *port = getenv("ROUNDTABLE_TEST_PG_PORT");
@@ -14,7 +15,7 @@ static PgTarget *test_target(void) {
 
         if (!host || !port)
                 cr_skip("ROUNDTABLE_TEST_PG_HOST is not set: run under tests/with-servers");
-        t = pg_target_new(PG_PRIMARY, host, atoi(port), getenv("ROUNDTABLE_TEST_PG_DATABASE"),
+        t = pg_target_new(PG_PRIMARY, host, number(port), getenv("ROUNDTABLE_TEST_PG_DATABASE"),
                           getenv("ROUNDTABLE_TEST_PG_USER"), "not-for-any-text", NULL, NULL);
         cr_assert(t);
         return t;
@@ -307,7 +308,7 @@ static int count_row(const PGresult *row, void *userdata) {
         int *n = userdata;
 
         cr_assert_eq(PQntuples(row), 1);
-        cr_assert_eq(atoi(PQgetvalue(row, 0, 0)), *n + 1);
+        cr_assert_eq(number(PQgetvalue(row, 0, 0)), *n + 1);
         return ++*n == 30000 ? -ENOSPC : 0;
 }
 
@@ -334,7 +335,7 @@ Test(postgres, refused_connections_say_what_to_do) {
         _cleanup_error_ Error e = ERROR_INIT;
         PgConn *c = NULL;
 
-        t = pg_target_new(PG_REPLICA, good->host, atoi(good->port), "no_such", good->user, NULL, NULL, NULL);
+        t = pg_target_new(PG_REPLICA, good->host, number(good->port), "no_such", good->user, NULL, NULL, NULL);
         cr_assert_eq(pg_conn_connect(t, "t", 0, NULL, &c, &e), -ENOENT);
         cr_assert_eq(e.kind, ERROR_NEVER);
         cr_assert_str_eq(e.sqlstate, "3D000");
@@ -484,7 +485,7 @@ Test(postgres_pool, never_more_than_its_maximum) {
         cr_assert_eq(atomic_load(&crowd.failed), 0);
         cr_assert_leq(atomic_load(&crowd.most), 3);
         n = value(&f, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'roundtable/test/crowd'");
-        cr_assert_leq(atoi(n), 3);
+        cr_assert_leq(number(n), 3);
         pg_pool_trim(p); /* nothing is old yet */
 }
 
@@ -507,8 +508,8 @@ Test(postgres_pool, trims_what_was_idle_long_down_to_its_minimum) {
                 /* the server ends a backend some time after it was told to */
                 _cleanup_free_ char *n = value(&f, count);
 
-                cr_assert_neq(atoi(n), 0);
-                if (atoi(n) == 1)
+                cr_assert_neq(number(n), 0);
+                if (number(n) == 1)
                         break;
         }
         pg_pool_release(p, acquire(p, "trim"));

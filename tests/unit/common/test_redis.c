@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/redis.h"
+#include "tests/unit/number.h"
 
 static RedisConn *connect_server(void) {
         const char *url = getenv("ROUNDTABLE_TEST_REDIS_URL");
@@ -112,7 +113,7 @@ static int see(size_t i, const redisReply *reply, void *userdata, Error *reterr)
 
         if (i == s->stop_at)
                 return error_set(reterr, ERROR_NEVER, -EDOM, "enough");
-        s->in_order = s->in_order && i == s->n && reply->type == REDIS_REPLY_STRING && (size_t) atol(reply->str) == i;
+        s->in_order = s->in_order && i == s->n && reply->type == REDIS_REPLY_STRING && (size_t) number(reply->str) == i;
         s->n++;
         return 0;
 }

@@ -141,7 +141,7 @@ int main(int argc, char **argv) {
         if (strncmp(word, "late", 4) == 0) {
                 while (!stop)
                         (void) usleep(10000);
-                return atoi(word + 4);
+                return (int) strtol(word + 4, NULL, 10);
         }
         if (sd_notify(0, "READY=1\nSTATUS=fake\nX_ROUNDTABLE_HEALTH=ok\nX_ROUNDTABLE_RUNNING=one,two") < 0)
                 return 7;

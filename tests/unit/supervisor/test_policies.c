@@ -58,7 +58,7 @@ Test(notify_message, takes_fields_and_drops_the_rest) {
 static char directory[64];
 
 static void make_directory(void) {
-        strcpy(directory, "/tmp/rt-instances-XXXXXX");
+        snprintf(directory, sizeof directory, "/tmp/rt-instances-XXXXXX");
         cr_assert_not_null(mkdtemp(directory));
 }
 
@@ -129,6 +129,6 @@ Test(instances, damaged_file_is_set_aside) {
         cr_assert_eq(instances_open(directory, &i, &e), -EBADMSG);
         cr_assert_eq(json_object_size(i.families), 0);
         instances_done(&i);
-        strcat(path, ".bad");
+        snprintf(path, sizeof path, "%s/instances.json.bad", directory);
         cr_assert_eq(access(path, F_OK), 0);
 }

@@ -199,6 +199,17 @@ static CoordinatorEvent wait_event(Coordinator *c, CoordinatorEventType type) {
         return e;
 }
 
+static CoordinatorEvent wait_any_event(Coordinator *c) {
+        const uint64_t until = clock_monotonic_usec() + WAIT_USEC;
+        CoordinatorEvent e;
+
+        while (!coordinator_next(c, &e)) {
+                cr_assert_lt(clock_monotonic_usec(), until, "no event came");
+                (void) poll(&(struct pollfd){ .fd = coordinator_fd(c), .events = POLLIN }, 1, 1000);
+        }
+        return e;
+}
+
 static void expect_event(Coordinator *c, CoordinatorEventType type) {
         CoordinatorEvent e = wait_event(c, type);
 
@@ -651,11 +662,19 @@ Test(coordinator, a_take_waits_for_a_server_that_is_away) {
         e = wait_event(c, COORDINATOR_REDIS_STATE);
         cr_assert_not_null(e.text);
         coordinator_event_done(&e);
-        cr_assert_not(wait_event_for(c, COORDINATOR_REDIS_STATE, 300 * USEC_PER_MSEC, &e), "one event per change");
+        for (unsigned attempts = 0; attempts < 3; attempts++)
+                for ((void) coordinator_fleet(c);; coordinator_event_done(&e)) {
+                        e = wait_any_event(c);
+                        cr_assert_neq(e.type, COORDINATOR_REDIS_STATE, "one event per change");
+                        if (e.type == COORDINATOR_DONE) {
+                                coordinator_event_done(&e);
+                                break;
+                        }
+                }
         coordinator_abandon(c, 0);
         e = wait_event(c, COORDINATOR_NOT_TAKEN);
         cr_assert_null(e.text);
-        cr_assert_eq(coordinator_fleet(c), 1);
+        cr_assert_eq(coordinator_fleet(c), 4);
         e = wait_event(c, COORDINATOR_DONE);
         cr_assert_not_null(e.text);
         cr_assert_null(e.document);

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/lock.h"
 #include "common/postgres_internal.h"
+#include "tests/unit/number.h"
 #include "workers/run.h"
 #include "workers/worker_protocol.h"
 
@@ -46,7 +47,7 @@ static char *sql(const char *where, const char *text) {
         _cleanup_pg_result_ PGresult *result = NULL;
         SqlStatement s = { "test", text };
         PgTarget *target =
-                pg_target_new(PG_PRIMARY, getenv("ROUNDTABLE_TEST_PG_HOST"), atoi(getenv("ROUNDTABLE_TEST_PG_PORT")),
+                pg_target_new(PG_PRIMARY, getenv("ROUNDTABLE_TEST_PG_HOST"), number(getenv("ROUNDTABLE_TEST_PG_PORT")),
                               where, getenv("ROUNDTABLE_TEST_PG_USER"), NULL, NULL, NULL);
         PgConn *c = NULL;
         char *value;
@@ -196,7 +197,7 @@ Test(run, takes_the_locks_and_leaves_the_interval) {
         assert_redis(REDIS("EXISTS", key_e), "0");
         assert_redis(REDIS("GET", key_r), "TIMEOUT NOT EXPIRED");
         ttl = REDIS("PTTL", key_r);
-        cr_assert(atoi(ttl) > 0 && atoi(ttl) <= 10000, "%s", ttl);
+        cr_assert(number(ttl) > 0 && number(ttl) <= 10000, "%s", ttl);
         /* the rest of our own interval is nobody's run */
         finish(start((RunOptions){ 0 }), EXIT_CODE_OK, "testing_rows: done in");
         assert_rows("end", "2");
@@ -240,16 +241,21 @@ Test(run, a_dry_run_writes_nothing) {
 }
 
 Test(run, the_lock_is_renewed_while_the_run_lasts) {
-        _cleanup_free_ char *ttl = NULL;
+        long long before = 0;
         pid_t pid;
 
-        /* E lives for 1 s, the run takes three */
+        /* E lives for 1 s, the run takes three: each time that E has longer to live than before it was renewed */
         configure("rows_sleep = \"3 s\"; tasks = { testing_rows = { interval = \"1 s\"; lock_multiplier = 1; }; };\n");
         pid = start((RunOptions){ 0 });
         await_begin();
-        (void) usleep(1500000);
-        ttl = REDIS("PTTL", key_e);
-        cr_assert_gt(atoi(ttl), 0, "%s", ttl);
+        for (int renewals = 0; renewals < 4;) {
+                _cleanup_free_ char *ttl = REDIS("PTTL", key_e);
+                const long long now = number(ttl);
+
+                cr_assert_gt(now, 0, "after %d renewals: %s", renewals, ttl);
+                renewals += now > before;
+                before = now;
+        }
         finish(pid, EXIT_CODE_OK, "done in");
         assert_rows("end", "1");
 }

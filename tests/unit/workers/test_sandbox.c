@@ -143,7 +143,7 @@ static int status_number(const char *name) {
                 return -1;
         while (fgets(line, sizeof(line), f))
                 if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':')
-                        value = atoi(line + strlen(name) + 1);
+                        value = (int) strtol(line + strlen(name) + 1, NULL, 10);
         (void) fclose(f);
         return value;
 }
@@ -157,7 +157,7 @@ static void process_body(const Place *p) {
         CHECK(status_number("NoNewPrivs") == 1);
         CHECK(report.seccomp && status_number("Seccomp") == 2);
         CHECK(strstr(report.text, "seccomp"));
-        CHECK(fd >= 0 && read(fd, score, sizeof(score) - 1) > 0 && atoi(score) >= 200);
+        CHECK(fd >= 0 && read(fd, score, sizeof(score) - 1) > 0 && strtol(score, NULL, 10) >= 200);
         CHECK(prctl(PR_GET_DUMPABLE) == (SANDBOX_SANITIZED ? 1 : 0));
         CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == 128 && limit.rlim_max == 128);
         CHECK(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/clock.h"
+#include "tests/unit/number.h"
 #include "workers/registry.h"
 #include "workers/task_context.h"
 
@@ -103,7 +104,7 @@ static int rows(TaskContext *ctx) {
         _cleanup_error_ Error e = ERROR_INIT;
 
         cr_assert_eq(task_query(ctx, PG_PRIMARY, &count_rows, 0, NULL, &result, &e), 0, "%s", error_text(&e));
-        return atoi(PQgetvalue(result, 0, 0));
+        return number(PQgetvalue(result, 0, 0));
 }
 
 static int rows_of_others(void) {

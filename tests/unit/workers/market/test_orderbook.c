@@ -27,13 +27,12 @@ static const redisReply *hash_of(Hash *h, size_t n, const char *const *words) {
         hash_of(h, sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *), (const char *const[]){ __VA_ARGS__ })
 
 static void expect_prices(const OrderbookSide *s, const char *expected) {
-        char got[512] = "";
+        _cleanup_buffer_ Buffer got = { 0 };
 
-        for (size_t i = 0; i < s->n; i++) {
-                (void) strcat(got, i > 0 ? " " : "");
-                (void) strcat(got, s->levels[i].price.s);
-        }
-        cr_assert_str_eq(got, expected);
+        (void) buffer_append_string(&got, "");
+        for (size_t i = 0; i < s->n; i++)
+                (void) buffer_printf(&got, "%s%s", i > 0 ? " " : "", s->levels[i].price.s);
+        cr_assert_str_eq(got.data, expected);
 }
 
 Test(orderbook, numbers_are_the_nearest_doubles) {

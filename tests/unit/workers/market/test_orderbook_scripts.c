@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "tests/unit/number.h"
 #include "workers/market/orderbook_scripts.h"
 
 /* Sizes and times of the bids, then of the asks. Tests run at once, each in a process of its own. */
@@ -30,8 +31,8 @@ static long run(RedisConn *c, size_t argc, const char *const *argv) {
 
         cr_assert_eq(redis_command(c, argv[0], NULL, &reply, &e, argc, argv, NULL), 0, "%s", error_text(&e));
         value = reply->type == REDIS_REPLY_INTEGER                    ? (long) reply->integer
-                : reply->type == REDIS_REPLY_STRING                   ? atol(reply->str)
-                : reply->type == REDIS_REPLY_ARRAY && reply->elements ? atol(reply->element[0]->str)
+                : reply->type == REDIS_REPLY_STRING                   ? number(reply->str)
+                : reply->type == REDIS_REPLY_ARRAY && reply->elements ? number(reply->element[0]->str)
                                                                       : -1;
         freeReplyObject(reply);
         return value;
