@@ -205,7 +205,7 @@ class Deployment:
         """Runs a program to its end and returns the CompletedProcess (text)."""
         return subprocess.run([self.program_path(program), *arguments], env=dict(self.environment, **(environment or {})),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
-                              cwd=self.directory)
+                              cwd=self.directory, preexec_fn=die_with_parent)
 
     def close(self):
         for program in self.programs:

@@ -63,7 +63,8 @@ def psql_msec(bench, text):
     """Milliseconds of all statements of the script."""
     argv = ['psql', '-X', '-h', bench.postgres.host, '-p', str(bench.postgres.port), '-U', bench.postgres.user,
             '-d', bench.database, '-v', 'ON_ERROR_STOP=1']
-    done = checked(subprocess.run(argv, input='\\timing on\n' + text, capture_output=True, text=True))
+    done = checked(subprocess.run(argv, input='\\timing on\n' + text, capture_output=True, text=True,
+                                  preexec_fn=servers.die_with_parent))
     return sum(map(float, re.findall(r'^Time: ([0-9.]+) ms', done.stdout, re.M)))
 
 
@@ -71,7 +72,7 @@ def pipe_msec(bench, commands):
     """Milliseconds of one redis-cli --pipe, its start included."""
     start = time.monotonic()
     done = subprocess.run(['redis-cli', '-s', bench.redis_server.socket, '--pipe'], input=commands.data,
-                          capture_output=True)
+                          capture_output=True, preexec_fn=servers.die_with_parent)
     took = (time.monotonic() - start) * 1000
     # an EXEC and its queued commands are a reply each
     if done.returncode != 0 or f'errors: 0, replies: {commands.n}'.encode() not in done.stdout:
@@ -272,7 +273,8 @@ def main():
     modules = list(families(options.families))
     chosen = [(family, [r for r in module.ROWS if not options.tasks or r.task in options.tasks])
               for family, module in modules]
-    with servers.Postgres() as postgres, servers.Redis() as redis, \
+    # backends do not outlive a killed bench by more than that, in whatever statement they are
+    with servers.Postgres(options=['client_connection_check_interval=2s']) as postgres, servers.Redis() as redis, \
             servers.KafkaMock(os.path.join(build, 'workers', 'roundtable-kafka-mock')) as kafka:
         s = {'postgres': postgres, 'redis': redis, 'kafka': kafka}
         template = postgres.create_database('bench_template')

@@ -319,6 +319,20 @@ def test_a_killed_worker_leaves_only_what_expires(bench):
     wait_until(lambda: not bench.redis.keys(E_KEYS), 'the lock to expire')
 
 
+def test_a_statement_does_not_outlive_its_killed_worker(bench):
+    """The server would go on for an hour beside the replacement: it looks whether its client is there."""
+    bench.tasks({'query_sleep': '1 h'}, testing_query={'interval': '1 h', 'max_run': '2 h'})
+    w = bench.worker()
+
+    def statements():
+        return bench.execute("""SELECT pid FROM pg_stat_activity WHERE state = 'active' AND datname = current_database()
+                                AND application_name = 'roundtable/testing/testing_query'""")
+    w.wait_for(statements, 'the statement')
+    os.kill(w.pid, signal.SIGKILL)
+    w.wait()
+    wait_until(lambda: not statements(), 'its end')
+
+
 def of_supervisor(s):
     return next(w for w in s.control('status')['workers'] if w['family'] == 'testing')
 
