@@ -188,7 +188,7 @@ static int set_up_session(PgConn *c, const char *application_name, uint64_t stat
                 int r;
 
                 (void) buffer_append_string(
-                        &b, "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';"
+                        &b, "SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres';"
                             " SET bytea_output = 'hex';"
                             " SET idle_in_transaction_session_timeout = '60s';");
                 if (check_interval)
