@@ -150,6 +150,16 @@ def test_worker_that_never_gets_ready_is_killed_and_counted(fake, word):
     assert ready(fake)['failed_starts'] == 0
 
 
+def test_a_worker_of_another_version_is_given_nothing_and_replaced(fake):
+    """As in the middle of an upgrade: the files change under a running supervisor."""
+    fake.say('other-version')
+    s = fake.start(wait=False)
+    s.wait_for(lambda: len([r for r in s.records() if 'another version?' in r['message']]) > 1, 'two attempts')
+    assert not os.path.exists(fake.word_file + '.handover'), 'no settings for whoever does not speak the protocol'
+    fake.say('ok')
+    assert ready(fake)['failed_starts'] == 0
+
+
 def test_exit_78_waits_for_a_reload(fake):
     fake.families = ('testing', 'market')
     fake.start()

@@ -37,12 +37,12 @@ static void take_sandbox(const char *path) {
         free(out);
 }
 
-static void say_hello(const char *family) {
+static void say_hello(const char *family, int protocol) {
         char packet[256];
         int n = snprintf(
                 packet, sizeof packet,
                 "{\"protocol\":%d,\"family\":\"%s\",\"pid\":%d,\"version\":\"test\",\"landlock\":0,\"seccomp\":false}",
-                WORKER_PROTOCOL, family, (int) getpid());
+                protocol, family, (int) getpid());
 
         if (send(WORKER_HANDOVER_FD, packet, (size_t) n, 0) != n)
                 _exit(3);
@@ -130,7 +130,7 @@ int main(int argc, char **argv) {
         while (strcmp(word, "no-hello") == 0 && !stop)
                 (void) usleep(10000);
         take_sandbox(path);
-        say_hello(argv[2]);
+        say_hello(argv[2], strcmp(word, "other-version") == 0 ? WORKER_PROTOCOL - 1 : WORKER_PROTOCOL);
         handover = take_handover();
         if (!handover || asprintf(&out, "%s.handover", path) < 0 || json_dump_file(handover, out, 0) < 0)
                 return 6;
