@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import harness
-from servers import wait_until
+from servers import die_with_parent, wait_until
 
 
 class Fake:
@@ -32,6 +32,10 @@ class Fake:
 
     def verb(self, *arguments):
         return self.deployment.run('roundtable', *arguments, '--runtime-dir', self.deployment.runtime)
+
+    def start_verb(self, *arguments):
+        return subprocess.Popen([self.deployment.program_path('roundtable'), *arguments, '--runtime-dir',
+                                 self.deployment.runtime], env=self.deployment.environment, preexec_fn=die_with_parent)
 
     def worker(self, family='testing'):
         reply = self.verb('status', '--json')
@@ -210,6 +214,27 @@ def test_reload_restarts_only_what_changed(fake):
     assert fake.verb('reload').returncode == 0
     assert fake.worker()['state'] == 'running'
     assert fake.worker()['pid'] != testing and fake.worker('market')['pid'] == market
+
+
+def test_reloads_during_a_drain_coalesce(fake):
+    """A worker that still stops is replaced once, by one with the newest settings, and every reload waits for that."""
+    s = fake.start()
+    pid = ready(fake)['pid']
+    os.kill(pid, signal.SIGSTOP)  # it takes as long as we like to stop
+    reloads = []
+    try:
+        for watchdog in ('19 s', '18 s', '17 s'):
+            fake.deployment.settings('testing', watchdog=watchdog)
+            reloads.append(fake.start_verb('reload'))
+            s.wait_for(lambda: len([r for r in s.records(at='supervisor#reload') if r['level'] == 'info']) == len(reloads),
+                       'the reload begun')
+            assert fake.worker()['state'] == 'draining' and fake.worker()['pid'] == pid
+        assert [p.poll() for p in reloads] == [None] * 3
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert [p.wait(30) for p in reloads] == [0] * 3
+    assert fake.worker()['state'] == 'running' and len(s.records(message='Worker testing is ready')) == 2
+    assert fake.handover()['settings']['values']['testing.worker.watchdog'] == 17000000, fake.handover()
 
 
 @pytest.mark.parametrize('word', ['late75', 'late78'])
