@@ -4,28 +4,41 @@
 #include "common/lock_scripts.h"
 
 /* R belongs to a run of ours when its value matches and it expires at the instant that our last write recorded: the
- * value alone is the same for everybody. While a task is paused, originals must see an R: whatever else shortens or
- * deletes it holds it up again. */
+ * value alone is the same for everybody. Servers up to 7.0 read their clock anew for each command of a script, and may
+ * be put off the processor in between: so the instant is written as one (PEXPIREAT), and read between two looks at the
+ * clock that are no further apart than half of what is allowed for. While a task is paused, originals must see an R:
+ * whatever else shortens or deletes it holds it up again. */
 #define PRELUDE                                                                                                        \
         "local R, E, RUN, PAUSED, EPOCH = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]\n"                               \
         "local VALUE = 'TIMEOUT NOT EXPIRED'\n"                                                                        \
-        "local t = redis.call('TIME')\n"                                                                               \
-        "local now = tonumber(t[1]) * 1000000 + tonumber(t[2])\n"                                                      \
+        "local function clock()\n"                                                                                     \
+        "  local t = redis.call('TIME')\n"                                                                             \
+        "  return tonumber(t[1]) * 1000000 + tonumber(t[2])\n"                                                         \
+        "end\n"                                                                                                        \
+        "local now = clock()\n"                                                                                        \
         "local function int(n) return string.format('%.0f', n) end\n"                                                  \
+        "local function r_expiry()\n"                                                                                  \
+        "  local before, ttl, after = clock()\n"                                                                       \
+        "  for i = 1, 100 do\n"                                                                                        \
+        "    ttl = redis.call('PTTL', R)\n"                                                                            \
+        "    if ttl < 0 then return ttl end\n"                                                                         \
+        "    after = clock()\n"                                                                                        \
+        "    if after - before <= 2500 then break end\n"                                                               \
+        "    before = after\n"                                                                                         \
+        "  end\n"                                                                                                      \
+        "  return after + ttl * 1000\n"                                                                                \
+        "end\n"                                                                                                        \
         "local function own_r()\n"                                                                                     \
         "  local expires = tonumber(redis.call('HGET', RUN, 'r_expires') or '')\n"                                     \
         "  if not expires or redis.call('GET', R) ~= VALUE then return false end\n"                                    \
-        "  local ttl = redis.call('PTTL', R)\n"                                                                        \
-        "  return ttl >= 0 and math.abs(now + ttl * 1000 - expires) <= 5000\n"                                         \
-        "end\n"                                                                                                        \
-        "local function r_expiry()\n"                                                                                  \
-        "  local ttl = redis.call('PTTL', R)\n"                                                                        \
-        "  return ttl < 0 and ttl or now + ttl * 1000\n"                                                               \
+        "  local expiry = r_expiry()\n"                                                                                \
+        "  return expiry >= 0 and math.abs(expiry - expires) <= 5000\n"                                                \
         "end\n"                                                                                                        \
         "local function set_r(usec)\n"                                                                                 \
-        "  local msec = math.max(1, math.floor(usec / 1000))\n"                                                        \
-        "  redis.call('SET', R, VALUE, 'PX', int(msec))\n"                                                             \
-        "  redis.call('HSET', RUN, 'r_expires', int(now + msec * 1000))\n"                                             \
+        "  local at = math.floor(now / 1000) + math.max(1, math.floor(usec / 1000))\n"                                 \
+        "  redis.call('SET', R, VALUE)\n"                                                                              \
+        "  redis.call('PEXPIREAT', R, int(at))\n"                                                                      \
+        "  redis.call('HSET', RUN, 'r_expires', int(at * 1000))\n"                                                     \
         "end\n" /* up to the end of the pause, where it has one: nobody is to wait beyond it */                        \
         "local function hold()\n"                                                                                      \
         "  local left = redis.call('PTTL', PAUSED)\n"                                                                  \

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/lock.h"
+#include "common/lock_scripts.h"
 
 #define VALUE "TIMEOUT NOT EXPIRED"
 #define MINUTE (60 * USEC_PER_SEC)
@@ -459,6 +460,37 @@ Test(lock, paused_tasks_are_not_taken_and_originals_see_r) {
         cr_assert(strstr(text, "alice") && strstr(text, "moving the disks"), "%s", text);
         expect("-1", TEXT("PTTL", PAUSED));
         cr_assert_eq(take_as(&ours, &plain, uuid, LOCK_IGNORE_R | LOCK_IGNORE_PAUSE, NULL), LOCK_TAKEN);
+}
+
+/* The script with a server that loses the processor for 20 ms where its first look at the clock is over. */
+static char *preempted(const RedisScript *script) {
+        static const char mark[] = "local now = clock()\n";
+        const char *at = strstr(script->text, mark);
+
+        cr_assert_not_null(at);
+        at += strlen(mark);
+        return str_printf("%.*sfor i = 1, 500000 do if clock() > now + 20000 then break end end\n%s",
+                          (int) (at - script->text), script->text, at);
+}
+
+/* Up to Redis 7.0 each command of a script has the time anew. */
+Test(lock, a_server_that_is_kept_waiting_in_mid_script_loses_nobody_an_r) {
+        _cleanup_free_ char *take_text = preempted(&lock_script_take), *renew_text = preempted(&lock_script_renew),
+                            *started = NULL;
+        LockTakeResult result;
+
+        DO("EVAL", take_text, "5", R, E, RUN, PAUSED, EPOCH, uuid, "run-1", "60000", "120000", ours.host, ours.worker,
+           ours.instance, "0", "0", "6000");
+        cr_assert_eq(take_as(&theirs, &plain, other, 0, &result), LOCK_HELD_R);
+        cr_assert(strstr(result.holder, ours.host), "%s", result.holder);
+        lock_take_result_done(&result);
+        started = TEXT("HGET", RUN, "started");
+        expect("renewed", TEXT("EVAL", renew_text, "5", R, E, RUN, PAUSED, EPOCH, uuid, "run-1", "60000", "120000",
+                               ours.host, ours.worker, ours.instance, "0", started));
+        (void) end(uuid, "ok");
+        cr_assert_eq(take_as(&theirs, &plain, other, 0, &result), LOCK_HELD_R);
+        cr_assert_eq(result.holder_kind, LOCK_HOLDER_INTERVAL, "%s", result.holder);
+        lock_take_result_done(&result);
 }
 
 Test(lock, while_paused_r_is_set_to_a_minute_and_never_shortened) {
