@@ -183,7 +183,11 @@ static int find_row(const FileLoad *l, const char *key, SettingRow **ret, bool *
 }
 
 static int unknown_key(FileLoad *l, const char *key, const char *file, int line) {
-        _cleanup_free_ char *nearest = settings_nearest(l->settings, l->family, key), *hint = NULL;
+        /* no guesses about what nobody will read */
+        _cleanup_free_ char *nearest = l->problems->n < SETTINGS_PROBLEMS_MAX
+                                               ? settings_nearest(l->settings, l->family, key)
+                                               : NULL,
+                            *hint = NULL;
 
         hint = nearest ? str_printf("did you mean %s?", nearest) : strdup("roundtable.conf(5) lists all settings");
         return hint ? settings_problem(l->problems, false, file, line, key, hint, "unknown setting") : -ENOMEM;

@@ -57,6 +57,7 @@ int settings_new(const FamilyManifest *const *manifests, Settings **ret);
 SettingRow *settings_find(const Settings *s, const char *name);
 /* Takes over `value`; remembers where it came from. `env` is NULL for a file's value. */
 int setting_row_assign(SettingRow *row, SettingValue *value, const char *file, int line, const char *env);
+#define SETTINGS_PROBLEMS_MAX 1000 /* no more are kept */
 int settings_problem(SettingsProblems *p, bool warning, const char *file, int line, const char *key, const char *hint,
                      const char *format, ...) _printf_(7, 8);
 /* A problem with the value of a row, told where that value stands. */

@@ -4,8 +4,6 @@
 
 #include "common/settings_internal.h"
 
-enum { PROBLEMS_MAX = 1000 };
-
 static void problem_done(SettingsProblem *i) {
         free(i->file);
         free(i->key);
@@ -18,7 +16,7 @@ int settings_problem(SettingsProblems *p, bool warning, const char *file, int li
         SettingsProblem i = { .line = line, .warning = warning }, *items;
         va_list ap;
 
-        if (p->n >= PROBLEMS_MAX)
+        if (p->n >= SETTINGS_PROBLEMS_MAX)
                 return 0; /* garbage: nobody reads further. Warnings are fewer than rows, so an error is among them. */
         va_start(ap, format);
         i.text = str_vprintf(format, ap);
