@@ -156,6 +156,16 @@ def test_equal_amounts_are_ordered_by_address(world):
     assert [r[0] for r in board(world, 'ALL_TIME')] == ['dydx1B', 'dydx1a', 'dydx1b', 'dydx1ä']
 
 
+def test_of_ticks_that_two_services_made_at_once_the_greatest_height_counts(world):
+    """The one that read its block first may have been slower."""
+    account = world.subaccount('dydx1a')
+    for days, total in ((8, 0), (0, 100)):
+        for i, height in enumerate((3, 5, 4, 2)):
+            tick(world, account, at(days, minutes=2, milliseconds=i), 1000 - 100 * days + height, f'{total + height}.000000', '1.000000')
+    run(world, 'weekly')
+    assert board(world, 'SEVEN_DAYS') == [('dydx1a', '100.000000', '1.000000', 1)]  # 105 - 5
+
+
 @pytest.mark.parametrize('which, days', [('daily', 1), ('weekly', 7), ('monthly', 30), ('yearly', 365)])
 def test_the_tick_before_the_span_is_of_the_last_millisecond(world, which, days):
     """Over a leap day and the turns of month and year."""
