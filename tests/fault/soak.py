@@ -3,9 +3,11 @@
 and descriptors over more runs.
 
 soak.py [--seed S] [--minutes N] [--intervals N] [--runs N]
+soak.py --backfill [--seed S] [--kills N] [--heights N]
 
 Repeats the campaigns with seeds S, S+1, … until the minutes are over (at least one round is finished), prints what each
-round did, and stops with status 1 at the first failure, naming the seed that repeats it.
+round did, and stops with status 1 at the first failure, naming the seed that repeats it. With --backfill instead: see
+backfill.py.
 """
 import argparse
 import os
@@ -19,6 +21,9 @@ CAMPAIGNS = ['tests/fault/test_two_hosts.py', 'tests/integration/test_locks.py',
 
 
 def main():
+    if '--backfill' in sys.argv:
+        backfill = [a for a in sys.argv[1:] if a != '--backfill']
+        return subprocess.call([sys.executable, os.path.join(ROOT, 'tests', 'fault', 'backfill.py'), *backfill])
     parser = argparse.ArgumentParser(description='long random campaigns')
     parser.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 31))
     parser.add_argument('--minutes', type=float, default=30)
