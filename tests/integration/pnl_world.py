@@ -7,12 +7,14 @@
 
 Amounts are texts, times ISO texts in UTC, `asset` '0' is USDC.
 """
+import contextlib
 import datetime
 import json
 import socket
 import uuid
 
 import harness
+import servers
 
 NAMESPACE = uuid.UUID('0f9da948-a6fb-4c45-9edc-4685c3f3317d')
 LATEST = 'v4/latest-accounts-pnl-tick'
@@ -185,3 +187,19 @@ class World:
 
     def pending(self, task):
         return {k.decode() for k in self.redis.hkeys(f'roundtable.control.{task}.pending')}
+
+
+@contextlib.contextmanager
+def lagging_replica(world, build):
+    """Meanwhile the replica is a server of its own with empty tables, as one that lags behind; yields a function that
+    executes SQL there."""
+    kept = world.deployment.common['database']
+    with servers.Postgres() as other:
+        template(build, other, world.database)
+        world.deployment.settings(None, database=dict(kept, replica_host=other.host, use_replica=True))
+        with contextlib.closing(other.connect(world.database)) as connection, connection.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica; SET timezone = 'UTC'")
+            try:
+                yield cursor.execute
+            finally:
+                world.deployment.settings(None, database=kept)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from campaign import Campaign
-from pnl_world import LATEST, World, iso, usec
+from pnl_world import LATEST, World, iso, lagging_replica, usec
 from tick_reference import stale
 
 TASK = 'pnl_instrumentation'
@@ -100,6 +100,17 @@ def test_spoilt_entries_are_named_and_left_out(world):
     world.redis.delete(LATEST)
     world.redis.set(LATEST, 'x')
     assert LATEST in world.run(TASK, NOW, expect=1).stdout
+
+
+def test_the_replica_is_asked(world, build):
+    """A count may be a little old; the primary is spared a walk over all transfers."""
+    moved(world, 'a')
+    with lagging_replica(world, build) as replica:
+        replica('INSERT INTO blocks VALUES (1000, %s)', (NOW,))
+        world.run(TASK, NOW)
+        assert gauges(world) == (0, 0, 0)
+    world.run(TASK, NOW)
+    assert gauges(world) == (1, 0, 1)
 
 
 def test_no_block_and_no_account(world):

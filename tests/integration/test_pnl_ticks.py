@@ -10,7 +10,7 @@ import pytest
 import servers
 from campaign import Campaign
 from tick_reference import ticks_due
-from pnl_world import LATEST, World, iso, subaccount_id, tick_id, usec
+from pnl_world import LATEST, World, iso, lagging_replica, subaccount_id, tick_id, usec
 
 TASK = 'create_pnl_ticks'
 ALICE, BOB, CAROL = (subaccount_id(f'dydx1{name}') for name in ('alice', 'bob', 'carol'))
@@ -66,8 +66,10 @@ def test_worked_example(world, known_by):
         world.cached(*ALICE_BEFORE)
     if known_by != 'redis':
         world.tick(*ALICE_BEFORE)
-    world.run(TASK, NOW)
+    done = world.run(TASK, NOW)
     assert noon(world) == sorted(EXPECTED)
+    # counts, and nothing of each account
+    assert 'accounts 2, ticks 2,' in done.stdout and ALICE not in done.stdout + done.stderr
     assert set(world.sql('SELECT id::text, "createdAt" FROM pnl_ticks WHERE "blockHeight" = 20000')) == {
         (tick_id(s, NOW), datetime.datetime(2024, 3, 1, 12, 0, 31, 7000, datetime.timezone.utc)) for s in (ALICE, BOB)}
     # byte for byte what the original reads
@@ -357,6 +359,8 @@ def test_chunks_write_the_same(world):
     done = world.run(TASK, NOW, environment={'PNL_TICK_MAX_ROWS_PER_UPSERT': '2'})
     assert world.sql('SELECT * FROM pnl_ticks ORDER BY id') == whole
     assert round_trips(done) == trips + 3  # four statements for seven accounts
+    # nobody sees a part of the hour
+    assert world.sql('SELECT count(DISTINCT xmin::text) FROM pnl_ticks') == [(1,)]
 
 
 def test_the_originals_variables(world):
@@ -378,6 +382,18 @@ def test_a_large_change_is_logged(world):
     done = world.run(TASK, '2024-03-01T13:00:30Z')
     assert 'large change' not in done.stdout + done.stderr
 
+
+def test_all_but_the_gate_is_read_in_one_snapshot_of_the_primary(world, build):
+    """The replica has the latest block and nothing else."""
+    example(world)
+    with lagging_replica(world, build) as replica:
+        replica('INSERT INTO blocks VALUES (19000, %s)', (NOON,))
+        world.run(TASK, NOW)
+        assert {t[0] for t in noon(world)} == {ALICE, BOB}
+        assert [t[1] for t in noon(world)] == [t[1] for t in sorted(EXPECTED)]
+        replica('TRUNCATE blocks CASCADE')
+        done = world.run(TASK, NOW, expect=1)
+        assert 'Unable to find latest block' in done.stdout + done.stderr
 
 # hours without ticks
 

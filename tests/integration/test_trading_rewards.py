@@ -85,7 +85,7 @@ def test_worked_example_byte_for_byte(world):
     assert len(world.aggregations('WEEKLY')) == 2 and processed(world, 'WEEKLY') == '2024-03-10T23:30:00.000Z'
     done = aggregate(world, 'WEEKLY')
     assert world.aggregations('WEEKLY') == EXAMPLE and processed(world, 'WEEKLY') == '2024-03-11T00:05:00.000Z'
-    assert 'intervals 2' in said(done)
+    assert 'intervals 2, addresses 3' in said(done) and 'dydx1' not in said(done)
     assert 'roundtable.generic_function.timing' in world.metrics()
     # an empty interval changes nothing
     done = aggregate(world, 'WEEKLY')

@@ -50,7 +50,9 @@ def view(w, name):
 ])
 def test_views_are_refreshed_within_the_window_only(world, now, hourly, daily):
     example(world)
-    world.run('refresh-vault-pnl', now, environment={'TZ': 'Asia/Kolkata'})  # half an hour off the hours of UTC
+    done = world.run('refresh-vault-pnl', now, environment={'TZ': 'Asia/Kolkata'})  # half an hour off the hours of UTC
+    # what was done is in the record alone
+    assert done.stderr == '' and ('hourly_view 1' in done.stdout, 'daily_view 1' in done.stdout) == (bool(hourly), bool(daily))
     assert view(world, 'vaults_hourly_pnl') == hourly
     assert view(world, 'vaults_daily_pnl') == daily
     timings = {n for n in world.metrics() if 'view' in n}
