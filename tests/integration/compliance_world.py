@@ -20,6 +20,11 @@ def usec(iso):
     return (at - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)) // datetime.timedelta(microseconds=1)
 
 
+def round_trips(done):
+    """Statements that a run in the foreground took."""
+    return int(done.stdout.split(' round trips')[0].split()[-1])
+
+
 class Statsd:
     """Receives metrics; what is waiting is read when asked for."""
 

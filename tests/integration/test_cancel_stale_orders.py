@@ -177,6 +177,38 @@ def test_what_changes_while_the_statement_is_at_another_row_is_looked_at_again(w
     assert world.agent.take()['num_stale_orders_canceled.count|g'] == [2]
 
 
+def test_what_a_batch_leaves_because_an_order_was_replaced_meanwhile_is_done_by_the_next_run(world):
+    """Replaced by one that is stale, too, with a later block: the batch ends there, and the next one begins behind it."""
+    world.block(500)
+    ids = [world.order(400 + i) for i in range(10)]
+    world.sql(f"""CREATE FUNCTION wait_at_the_oldest() RETURNS trigger LANGUAGE plpgsql AS $$
+                  BEGIN IF NEW.id = '{ids[0]}' THEN PERFORM pg_advisory_xact_lock(77); END IF; RETURN NEW; END $$;
+                  CREATE TRIGGER t BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION wait_at_the_oldest()""")
+    world.sql(f'ALTER DATABASE "{world.database}" SET enable_hashjoin = off')
+    world.sql(f'ALTER DATABASE "{world.database}" SET enable_mergejoin = off')
+    world.deployment.settings('orders', stale_batch_size=3)
+    with contextlib.closing(world.postgres.connect(world.database)) as ender, ender.cursor() as cursor:
+        cursor.execute('SELECT pg_advisory_lock(77)')
+        with run_beside(world) as running:
+            wait_for_lock(world, running)
+            try:
+                cursor.execute('UPDATE orders SET "goodTilBlock" = 450 WHERE id = %s', (ids[1],))
+            finally:
+                cursor.execute('SELECT pg_advisory_unlock(77)')
+    assert [status(world, id) for id in ids] == ['CANCELED'] * 3 + ['OPEN'] * 7
+    assert world.sql('SELECT "goodTilBlock" FROM orders WHERE id = %s', (ids[1],)) == [(450,)]
+    world.run(TASK)
+    assert cancelled(world) == 10
+    assert world.agent.take()['num_stale_orders.count|g'] == [3, 7]
+
+
+def test_without_a_replica_the_primary_answers(world):
+    world.block(500)
+    id = world.order(499)
+    world.run(TASK, environment={'IS_USING_DB_READONLY': 'false'})
+    assert status(world, id) == 'CANCELED'
+
+
 def test_no_live_order_is_cancelled_while_ender_places_replaces_and_fills(world):
     """Orders that live beyond the last height, or are filled, are never cancelled, however the statements meet."""
     seed = random.randrange(1 << 30)

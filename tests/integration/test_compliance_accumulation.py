@@ -2,7 +2,7 @@
 import pytest
 
 import servers
-from compliance_world import world  # noqa: F401
+from compliance_world import round_trips, world  # noqa: F401
 
 VOLUME, AFFILIATES = 'update_wallet_total_volume', 'update_affiliate_info'
 KEYS = {VOLUME: 'totalVolumeUpdateTime', AFFILIATES: 'affiliateInfoUpdateTime'}
@@ -349,6 +349,29 @@ def test_one_connection_is_enough(world, task):
     example(world)
     world.run(task, now=NOW, environment={'PG_POOL_MAX': '1', 'PG_ACQUIRE_CONNECTION_TIMEOUT_MS': '1000'})
     assert read(world) == after
+
+
+@both
+def test_what_a_run_does_is_said_at_debug(world, task):
+    example, _, _ = EXAMPLES[task]
+    line = 'from 2026-01-10T00:00:00.000+00:00 to 2026-01-10T00:00:45.250+00:00'
+    for level in ('info', 'debug'):
+        reset(world, task)
+        done = world.run(task, now=NOW, environment={'LOG_LEVEL': level})
+        assert (line in done.stdout + done.stderr) == (level == 'debug')
+
+
+@both
+def test_round_trips_do_not_grow_with_fills(world, task):
+    found = []
+    for fills in (1, 200):
+        reset(world, task)
+        world.sql("INSERT INTO affiliate_referred_users SELECT 'r' || i, 'a' || i, 1 FROM generate_series(1, %s) AS i", (fills,))
+        world.sql("INSERT INTO wallets SELECT 'r' || i, 0, 0 FROM generate_series(1, %s) AS i", (fills,))
+        for i in range(fills):
+            world.fill(f'r{i + 1}', at('10'), 1, 1)
+        found.append(round_trips(world.run(task, now=NOW)))
+    assert found[0] == found[1]
 
 
 def test_a_fill_that_arrives_late_is_not_counted(world):

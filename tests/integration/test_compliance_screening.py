@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import servers
-from compliance_world import NOW, usec, world  # noqa: F401
+from compliance_world import NOW, round_trips, usec, world  # noqa: F401
 from screening_service import ScreeningService, answer_of_score
 
 TASK = 'update_compliance_data'
@@ -690,6 +690,21 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(world, certificate):
 def test_proxies_of_the_environment_are_passed_by_on_the_loopback(w, service):
     active(w, 'a')
     w.run(TASK, environment={'http_proxy': 'http://127.0.0.1:9', 'ALL_PROXY': 'http://127.0.0.1:9'})
+    assert list(known(w)) == ['a']
+
+
+def test_more_active_addresses_than_a_statement_has_parameters(w, service):
+    found, placeholder = [], {'COMPLIANCE_DATA_CLIENT': 'PLACEHOLDER', 'MAX_COMPLIANCE_DATA_QUERY_PER_LOOP': '5'}
+    for n in (5, 66000):
+        w.sql("INSERT INTO subaccounts SELECT gen_random_uuid(), 'd%s-' || i, 0, %s, 1 FROM generate_series(1, %s) AS i", (n, ACTIVE, n))
+        found.append(round_trips(w.run(TASK, environment=placeholder)))
+    assert gauges(w.statsd.read())['num_new_addresses'] == 5 and len(known(w)) == 10
+    assert found[0] == found[1]
+
+
+def test_without_a_replica_the_primary_answers(w, service):
+    active(w, 'a')
+    w.run(TASK, environment={'IS_USING_DB_READONLY': 'false'})
     assert list(known(w)) == ['a']
 
 

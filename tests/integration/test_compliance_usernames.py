@@ -7,7 +7,7 @@ import re
 import pytest
 
 import servers
-from compliance_world import world  # noqa: F401
+from compliance_world import round_trips, world  # noqa: F401
 
 TASK = 'subaccount_username_generator'
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -135,6 +135,22 @@ def test_two_addresses_of_a_page_that_want_one_name(world):
     done = world.run(TASK)
     assert names(world) == {'a': ['OnlyName']}
     assert rejected(done) == 20 and 'rejected_names 24' in done.stdout + done.stderr
+
+
+def test_round_trips_do_not_grow_with_names(world, lists):
+    found = []
+    for n in (1, 500):
+        world.sql("INSERT INTO subaccounts SELECT gen_random_uuid(), 'd%s-' || i, 0, now(), 1 FROM generate_series(1, %s) AS i", (n, n))
+        found.append(round_trips(world.run(TASK)))
+    assert len(names(world)) == 501 and found[0] == found[1]
+
+
+def test_what_a_page_has_done_is_said_at_debug(world, lists):
+    world.subaccount(V0R)
+    done = world.run(TASK)
+    assert names(world) and 'Generated usernames' not in done.stdout + done.stderr
+    done = world.run(TASK, environment={'LOG_LEVEL': 'debug'})
+    assert 'Generated usernames' in done.stdout + done.stderr
 
 
 def test_the_sha256_of_lists_is_logged_at_start(world, lists):

@@ -314,6 +314,17 @@ def test_without_a_replica_the_primary_answers(world):
     assert [r.value for r in world.removals()] == [MESSAGE]
 
 
+def test_lines_for_each_order_and_batch_are_said_at_debug(world):
+    worked_example(world)
+    lines = ('Order was replaced by one with a later expiry', 'Order or its data was not found', 'Produced kafka batch')
+    done = world.run(TASK)
+    assert not [line for line in lines if line in done.stdout + done.stderr]
+    world.vulcan.place(Order(OWNER, 5, 1))
+    world.redis.delete(f'v4/orders/{Order(OWNER, 5, 1).uuid}')
+    done = world.run(TASK, environment={'LOG_LEVEL': 'debug'})
+    assert [line for line in lines if line in done.stdout + done.stderr] == list(lines)
+
+
 def test_a_dry_run_prints_and_sends_nothing(world):
     worked_example(world)
     world.vulcan.place(Order(OWNER, 0xffffffff, 1))

@@ -1,6 +1,7 @@
 """remove_old_order_updates against real Redis. Expected values: orders specification, section 6."""
 import random
 
+import servers
 import vulcan_imitation as vulcan
 from campaign import Campaign
 from orders_world import NOW_USEC, finished, kafka_mock, world  # noqa: F401
@@ -113,6 +114,19 @@ def test_a_key_of_the_wrong_type_fails_the_run_and_changes_nothing(world):
     assert 'Error occurred in task to remove old stateful order updates' in done.stdout + done.stderr
     assert world.redis.zcard(UPDATE_IDS) == 3
     assert len(world.agent.take()['remove_old_order_updates|ms']) == 1
+
+
+def test_a_forgotten_script_is_sent_again(world):
+    """As after a start of Redis, between two runs of one worker."""
+    world.vulcan.park(Order(OWNER, 1, 0, flags=64), 1, CUTOFF)
+    world.worker(TASK, interval='100 ms')
+    servers.wait_until(lambda: world.redis.zcard(UPDATE_IDS) == 0, 'the first removal')
+    world.redis.script_flush()
+    world.vulcan.park(Order(OWNER, 2, 0, flags=64), 1, CUTOFF)
+    servers.wait_until(lambda: world.redis.zcard(UPDATE_IDS) == 0, 'the second removal')
+    worker = world.deployment.programs[-1]
+    assert worker.stop() == 0
+    assert [r for r in finished(worker) if r['result'] != 'ok'] == []
 
 
 def test_a_dry_run_changes_nothing(world):
