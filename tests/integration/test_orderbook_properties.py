@@ -259,9 +259,13 @@ def test_levels_that_are_filled_while_zeros_are_deleted_are_never_lost(world):
     tickers = [f'W{i}-USD' for i in range(4)]
     for i, ticker in enumerate(tickers):
         world.market(i, ticker)
+    # one book is large, so that it is scanned
+    now = world.server_time()
+    for side in ('BUY', 'SELL'):
+        store(world, tickers[0], side, *({str(1000 + i): value for i in range(5100)} for value in ('7', str(now))))
     world.redis.set('roundtable.control.epoch', '1')
     worker = often(world, 'delete_zero_price_levels')
-    writer, sums = Writer(world), {}
+    writer, sums, written = Writer(world), {}, 0
 
     def changes():
         for _ in range(75000):
@@ -276,14 +280,16 @@ def test_levels_that_are_filled_while_zeros_are_deleted_are_never_lost(world):
     for batch in batches(changes(), 200):
         expected = {}
         got = writer.write(batch)
+        written += len(got)
         for (ticker, side, price, delta), size in zip(batch, got):
             assert size >= 0, (ticker, side, price, delta, size)
             expected[ticker, side, price] = size
-    assert runs_of(worker, 'delete_zero_price_levels') > 20
+    assert written >= 100000 and runs_of(worker, 'delete_zero_price_levels') > 5
     deleted = sum(rec.get('deleted_levels', 0) for rec in worker.records(taskName='delete_zero_price_levels'))
     assert deleted > 100, deleted
     worker.stop()
     found = {(t, side): world.levels(t, side)[0] for t in tickers for side in ('BUY', 'SELL')}
+    assert all(len([p for p in found[tickers[0], side] if int(p) >= 1000]) == 5100 for side in ('BUY', 'SELL'))
     for (ticker, side, price), size in sums.items():
         assert int(found[ticker, side].get(price, '0')) == size, (ticker, side, price)
 
@@ -291,11 +297,11 @@ def test_levels_that_are_filled_while_zeros_are_deleted_are_never_lost(world):
 def test_levels_that_are_touched_while_stale_ones_are_deleted_are_never_lost(world):
     """100,000 stale levels that cross their books are touched once each, in any order, while they are being deleted."""
     r = random.Random(2)
-    n_markets, n_levels = 50, 1000
+    levels_of = [6000] * 2 + [1000] * 38  # a side; the first are scanned
     stale = world.server_time() - 5000
     everything = []
     pipeline = world.redis.pipeline(transaction=False)
-    for i in range(n_markets):
+    for i, n_levels in enumerate(levels_of):
         ticker = f'W{i}-USD'
         world.market(i, ticker)
         for side in ('BUY', 'SELL'):
@@ -316,7 +322,8 @@ def test_levels_that_are_touched_while_stale_ones_are_deleted_are_never_lost(wor
     worker.stop()
     # both kinds: touched in time, and touched after it had gone
     assert set(last.values()) == {8, 3}, set(last.values())
-    for i in range(n_markets):
+    assert len(everything) == 100000
+    for i, n_levels in enumerate(levels_of):
         for side in ('BUY', 'SELL'):
             sizes, times = world.levels(f'W{i}-USD', side)
             assert sizes.keys() == times.keys()
