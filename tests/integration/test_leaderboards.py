@@ -168,7 +168,8 @@ def test_of_ticks_that_two_services_made_at_once_the_greatest_height_counts(worl
 
 @pytest.mark.parametrize('which, days', [('daily', 1), ('weekly', 7), ('monthly', 30), ('yearly', 365)])
 def test_the_tick_before_the_span_is_of_the_last_millisecond(world, which, days):
-    """Over a leap day and the turns of month and year."""
+    """Over a leap day and the turns of month and year; in a database whose days end at another time."""
+    world.sql(f"ALTER DATABASE {world.database} SET timezone TO 'America/New_York'")
     for n, created in enumerate((at(days, hours=23, minutes=59, seconds=59, milliseconds=999), at(days - 1))):
         account = world.subaccount(f'dydx1{n}')
         tick(world, account, created, 10, '1.000000', '1.000000')

@@ -454,6 +454,21 @@ def test_how_far_back_is_a_setting(world, fill, filled):
     assert sorted({int(t[5][11:13]) for t in world.ticks() if t[0] == ALICE}) == sorted([0, 20, *filled])
 
 
+@pytest.mark.parametrize('zone, begins', [('America/New_York', '2024-11-03T04:00:05Z'), ('Europe/Berlin', '2024-03-31T00:00:05Z')])
+def test_hours_over_a_change_of_clocks(world, zone, begins):
+    """One o'clock twice, two o'clock never: the hours are those of UTC, whatever host, database and session say."""
+    example(world)
+    world.sql(f"ALTER DATABASE {world.database} SET timezone TO '{zone}'")
+    world.sql('UPDATE blocks SET time = %s', (begins,))
+    hours = [iso(datetime.datetime.fromisoformat(begins.replace('Z', '+00:00')) + datetime.timedelta(hours=i)) for i in range(5)]
+    for i, t in enumerate(hours):
+        if i > 0:
+            world.block(20000 + 100 * i, t)
+        if i != 2:  # filled by the next run
+            world.run(TASK, usec(t) + 20000000, environment={'TZ': zone, 'PGTZ': zone})
+    assert [(t[4], t[5]) for t in world.ticks() if t[0] == ALICE] == [(20000 + 100 * i, t) for i, t in enumerate(hours)]
+
+
 def test_the_first_run_of_all_fills_nothing(world):
     example(world)
     world.block(19000, '2024-03-01T10:00:00Z')

@@ -182,12 +182,12 @@ def test_ends_of_periods(world, end, closed):
 
 
 class RandomRewards:
-    """Weeks of blocks at odd times, over the end of a month, with gaps, exact midnights and rewards at both edges."""
+    """Weeks of blocks at odd times, over the end of a leap February, of a year, and a change of clocks in New York, with gaps,
+    exact midnights and rewards at both edges."""
 
     def __init__(self, seed):
         r = random.Random(seed)
-        first = datetime.datetime(2024, 2, 26, tzinfo=datetime.timezone.utc) if seed % 2 else \
-            datetime.datetime(2024, 12, 27, tzinfo=datetime.timezone.utc)
+        first = datetime.datetime(*[(2024, 12, 27), (2024, 2, 26), (2024, 3, 5)][seed % 3], tzinfo=datetime.timezone.utc)
         first += datetime.timedelta(milliseconds=r.randrange(86400000))
         times = {first}
         for _ in range(70):
