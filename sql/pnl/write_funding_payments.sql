@@ -114,7 +114,7 @@ WITH heights AS (
                                   size, side, rate, payment, "fundingIndex")
     SELECT account, at, height, market, ticker, "oraclePrice", size, side, rate, payment, "fundingIndex"
       FROM wanted
-     ORDER BY height, market, account
+     ORDER BY height, account, market
     ON CONFLICT DO NOTHING
     RETURNING "subaccountId", "createdAtHeight", "perpetualId"
 ), checkpoint AS (
