@@ -114,7 +114,7 @@ def test_stopped_for_longer_than_any_time_out_then_back(build, broker, topic):
     with Probe(build, broker.bootstrap, **IMPATIENT) as p:
         assert p.send(topic, '1')['r'] == 0
         broker.stop()
-        for _ in range(3):
+        for _ in range(2):
             reply = p.send(topic, 'lost')
             assert reply['kind'] == RETRY, reply
             assert 'Connection refused' in reply['text'] and broker.bootstrap in reply['text']
@@ -135,13 +135,12 @@ def test_cancelling_in_the_midst_of_others(build, broker, topic):
     """Each cancellation purges what librdkafka has of all threads and costs the idempotent producer its sequence."""
     with Probe(build, broker.bootstrap) as p:
         assert p.ask('begin', topic=topic, threads=4)['r'] == 0
-        end = time.monotonic() + 3
-        cancelled = 0
-        while time.monotonic() < end:
+        cancelled, end = 0, time.monotonic() + 60
+        while cancelled < 25 and time.monotonic() < end:
             cancelled += p.send(topic, *['x'] * 50, cancel=1)['r'] < 0
         wait_records(broker, topic)
         ledger = p.ask('end')
-        assert cancelled > 0
+        assert cancelled == 25
         assert ledger['failed'] == 0 and ledger['unsure'] == []
         times = collections.Counter(m.value().decode() for m in broker.records(topic))
         # a message that was taken back in flight is sent again: at least once
