@@ -211,6 +211,27 @@ def test_killed_anywhere_and_on_two_hosts(world, postgres, task):
     campaign.two_hosts()
 
 
+@pytest.mark.parametrize('task', ['uncross_orderbook', 'delete_zero_price_levels'])
+def test_killed_between_the_parts_of_a_large_book(world, postgres, task):
+    """What goes of a scanned book goes in parts: the next run must make the choice that the killed one would have."""
+    r = random.Random(4)
+    now = world.server_time()
+    world.market(1, 'LARGE-USD')
+    for side in ('BUY', 'SELL'):
+        prices = [str(10000 + (-k if side == 'BUY' else k - 4500)) for k in range(5100)]
+        # the better the older, with many that are too young in between; none is near the threshold
+        ages = {p: (6000 - k + r.randrange(900)) if r.random() < 0.7 else r.randrange(900) for k, p in enumerate(prices)}
+        store(world, 'LARGE-USD', side, {p: '0' if r.random() < 0.02 else '4' for p in prices},
+              {p: str(now - (age if not 900 < age < 1200 else 500)) for p, age in ages.items()})
+    world.deployment.settings('market', stale_orderbook_level_threshold='1000 s', tasks={task: {'interval': '1 d'}})
+    campaign = Campaign(world.deployment, 'market', task, postgres, world.database, world.redis, now_usec=1772712000000000)
+    campaign.expected()
+    points = [p for p in campaign.points if 'redis.delete_' in p]
+    assert len(points) > 3, points  # more than one part
+    for point in points if task == 'uncross_orderbook' else points[::9]:
+        assert campaign.kill_at(point) == [], point
+
+
 # The writer of the books, as section 5 describes its script.
 INCREMENT = '''
 local size = redis.call('HINCRBY', KEYS[1], ARGV[1], ARGV[2])
