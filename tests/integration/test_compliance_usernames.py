@@ -117,6 +117,23 @@ def test_pages_give_the_same_names_as_one(world, lists):
     assert (record['addresses'], record['names']) == (50, 50)
 
 
+def test_names_that_collide_fall_as_account_by_account(world):
+    """Twenty-five names for twenty accounts: some are taken by those before, some are another's second or third."""
+    paths = [os.path.join(world.deployment.directory, n) for n in ('a', 'n')]
+    for path in paths:
+        with open(path, 'w') as f:
+            f.write('one two three four five'.replace(' ', '\n'))
+    for i in range(20):
+        world.subaccount(f'dydx1{i:02d}')
+    found = []
+    for size in (1, 100):
+        world.sql('TRUNCATE subaccount_usernames')
+        world.deployment.settings('compliance', usernames={'adjectives': paths[0], 'nouns': paths[1], 'suffix_digits': 0,
+                                                           'batch_size': size, 'attempts': 4})
+        found.append((rejected(world.run(TASK)), names(world)))
+    assert found[0] == found[1] and found[0][0] > 10 and len(found[0][1]) > 10
+
+
 def test_two_addresses_of_a_page_that_want_one_name(world):
     """Lists of one word and no suffix: the first by address gets it, the second has nothing left."""
     paths = [os.path.join(world.deployment.directory, n) for n in ('a', 'n')]

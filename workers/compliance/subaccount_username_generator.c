@@ -49,15 +49,22 @@ static void cursor_free(void *data) {
 static void keep_name(_unused_ void *name) {
 }
 
-static void page_done(Page *p) {
+static void forget_candidates(Page *p) {
         tdestroy(p->claimed, keep_name);
+        p->claimed = NULL;
         for (size_t i = 0; p->names && i < p->n * p->attempts; i++)
                 free(p->names[i]);
         free(p->names);
+        p->names = NULL;
+        PQclear(p->taken);
+        p->taken = NULL;
+}
+
+static void page_done(Page *p) {
+        forget_candidates(p);
         pg_array_done(&p->chosen);
         pg_array_done(&p->ids);
         PQclear(p->accounts);
-        PQclear(p->taken);
         *p = (Page){ 0 };
 }
 
@@ -95,8 +102,8 @@ static int read_accounts(TaskContext *ctx, const Cursor *c, Page *p, Error *rete
         return 0;
 }
 
-/* All names that the accounts of the page could get, and which of these are taken. */
-static int make_candidates(TaskContext *ctx, const UsernameLists *lists, Page *p, Error *reterr) {
+/* The first `attempts` names that each account of the page could get, and which of these are taken. */
+static int make_candidates(TaskContext *ctx, const UsernameLists *lists, size_t attempts, Page *p, Error *reterr) {
         const UsernameStyle style = { &lists->adjectives, &lists->nouns,
                                       (unsigned) settings_int(task_settings(ctx),
                                                               "compliance.usernames.suffix_digits") };
@@ -104,7 +111,8 @@ static int make_candidates(TaskContext *ctx, const UsernameLists *lists, Page *p
         const char *param;
         int r;
 
-        p->attempts = (size_t) settings_int(task_settings(ctx), "compliance.usernames.attempts");
+        forget_candidates(p);
+        p->attempts = attempts;
         p->names = calloc(p->n * p->attempts, sizeof(*p->names));
         if (!p->names)
                 return out_of_memory(p, reterr);
@@ -127,6 +135,34 @@ static int make_candidates(TaskContext *ctx, const UsernameLists *lists, Page *p
                 if (!tsearch(PQgetvalue(p->taken, i, 0), &p->claimed, compare_names))
                         return out_of_memory(p, reterr);
         return r;
+}
+
+/* Whether each account can have its first name. */
+static bool first_names_suffice(const Page *p) {
+        void *seen = NULL;
+        bool free_of_others = true;
+
+        for (size_t i = 0; free_of_others && i < p->n; i++) {
+                char *name = p->names[i * p->attempts];
+                char **node;
+
+                if (!name)
+                        continue;
+                node = tfind(name, &p->claimed, compare_names) ? NULL : tsearch(name, &seen, compare_names);
+                free_of_others = node && *node == name;
+        }
+        tdestroy(seen, keep_name);
+        return free_of_others;
+}
+
+/* Another name than the first is needed by almost no page; one that needs it looks at all of them, because an account's
+ * second name may be the first one of an account behind it. */
+static int find_candidates(TaskContext *ctx, const UsernameLists *lists, Page *p, Error *reterr) {
+        size_t attempts = (size_t) settings_int(task_settings(ctx), "compliance.usernames.attempts");
+        int r;
+
+        r = make_candidates(ctx, lists, 1, p, reterr);
+        return r < 0 || attempts == 1 || first_names_suffice(p) ? r : make_candidates(ctx, lists, attempts, p, reterr);
 }
 
 static void reject(TaskContext *ctx, Page *p, size_t i, const char *name) {
@@ -218,7 +254,7 @@ static int name_page(TaskContext *ctx, const UsernameLists *lists, Cursor *c, Pa
         r = read_accounts(ctx, c, p, reterr);
         if (r < 0 || p->n == 0)
                 return r;
-        r = make_candidates(ctx, lists, p, reterr);
+        r = find_candidates(ctx, lists, p, reterr);
         if (r >= 0)
                 r = choose_names(ctx, p, reterr);
         if (r >= 0)
