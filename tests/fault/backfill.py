@@ -121,7 +121,8 @@ class Backfill:
 
 
 def compare(build, postgres, redis, template, kills=3, seed=0, heights=HEIGHTS, say=print):
-    """Lines that tell what both runs of both tasks took. Raises AssertionError where their tables differ."""
+    """Lines that tell what both runs of both tasks took. Raises AssertionError where their tables differ. kills 0: the
+    undisturbed runs alone."""
     filled = postgres.create_database('backfill_whole', template=template)
     with contextlib.closing(postgres.connect(filled)) as connection:
         fill_backlog(connection, heights)
@@ -138,7 +139,10 @@ def compare(build, postgres, redis, template, kills=3, seed=0, heights=HEIGHTS, 
             lines.append(f'Backfill of {heights:,} heights by `{task}` ({ACCOUNTS} accounts, {MARKETS} markets): {expected[0]:,} '
                          f'rows in {took:.0f} s, {heights / took:,.0f} heights and {expected[0] / took:,.0f} rows a second; '
                          f'{record["slices"]} slices, {record["roundTrips"]} round trips, peak {peak:.0f} MiB.')
-            say(f'{lines[-1]}\n{task}: killed behind the heights {", ".join(str(h // STEP) for h in at)}')
+            say(lines[-1])
+            if kills == 0:
+                continue
+            say(f'{task}: killed behind the heights {", ".join(f"{h // STEP:,}" for h in at)}')
             took, peak, _ = killed.run(task, at)
             got = checksum(killed.connection, table)
             assert got == expected, (task, got, expected)
