@@ -1,7 +1,8 @@
 #pragma once
 
 /* Reads order books whose hashes are too large to be read at once, page by page. Size and time of a level are of one
- * instant, the levels of a book are not: what is not there during the whole scan may be missing or shown twice. */
+ * instant, the levels of a book are not: one that comes or goes during the scan may be missing, and while Redis makes a
+ * hash smaller one may be shown twice, so that counts of levels are then too large. */
 
 #include "workers/market/orderbook_read.h"
 
