@@ -99,6 +99,7 @@ typedef struct Exchange {
         size_t written;
         uint64_t progress_usec; /* monotonic instant of the last byte moved */
         CancelToken *token;
+        bool greeting; /* a server that has no place for us says so and closes, without having been asked */
 } Exchange;
 
 static int exchange_fail(Exchange *x, int err, const char *what, Error *reterr) {
@@ -110,6 +111,7 @@ static int exchange_fail(Exchange *x, int err, const char *what, Error *reterr) 
         return r;
 }
 
+/* 1: not everything, but there is something to read. */
 static int exchange_write(Exchange *x, Error *reterr) {
         while (x->written < x->out.length) {
                 ssize_t n = send(x->conn->context->fd, x->out.data + x->written, x->out.length - x->written,
@@ -119,8 +121,13 @@ static int exchange_write(Exchange *x, Error *reterr) {
                         continue;
                 if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
                         return 0;
-                if (n < 0)
-                        return exchange_fail(x, -errno, strerror(errno), reterr);
+                if (n < 0) {
+                        const int err = errno;
+
+                        if (x->greeting && err == EPIPE && redisBufferRead(x->conn->context) == REDIS_OK)
+                                return 1;
+                        return exchange_fail(x, -err, strerror(err), reterr);
+                }
                 x->written += (size_t) n;
                 x->progress_usec = clock_monotonic_usec();
         }
@@ -161,6 +168,8 @@ static int exchange_next(Exchange *x, redisReply **ret, Error *reterr) {
                 r = exchange_write(x, reterr);
                 if (r < 0)
                         return r;
+                if (r > 0)
+                        continue;
                 r = exchange_wait(x, reterr);
                 if (r < 0)
                         return r;
@@ -269,6 +278,12 @@ static int reply_error(const char *display, const char *name, const redisReply *
                 { "NOPERM", ERROR_NEVER, -EACCES, "give the user the permission on the server" },
                 { "ERR invalid password", ERROR_NEVER, -EACCES, "check the password of redis.url" },
                 { "ERR AUTH", ERROR_NEVER, -EACCES, "the server has no password; take it out of redis.url" },
+                { "ERR Client sent AUTH", ERROR_NEVER, -EACCES,
+                  "the server has no password; take it out of redis.url" },
+                { "DENIED", ERROR_NEVER, -EACCES,
+                  "the server accepts nobody from other hosts: set a password there, or see its protected-mode" },
+                { "ERR max number of clients", ERROR_RETRY, -EAGAIN, "raise maxclients on the server" },
+                { "ERR DB index is out of range", ERROR_NEVER, -ENOENT, "name a database of the server in redis.url" },
         };
         const char *code = error_code(r->str);
 
@@ -287,7 +302,13 @@ static int reply_error(const char *display, const char *name, const redisReply *
 /* Sends one command of the connection's own (AUTH, SELECT, PING …) and waits for its reply. */
 static int conn_simple(RedisConn *c, const char *name, size_t argc, const char *const *argv, CancelToken *token,
                        redisReply **ret, Error *reterr) {
-        Exchange x = { .conn = c, .name = name, .token = token, .progress_usec = clock_monotonic_usec() };
+        Exchange x = {
+                .conn = c,
+                .name = name,
+                .token = token,
+                .progress_usec = clock_monotonic_usec(),
+                .greeting = true,
+        };
         int r;
 
         (void) buffer_printf(&x.out, "*%zu\r\n", argc);
@@ -522,6 +543,9 @@ static int execute(RedisConn *c, const char *name, RedisPipeline *p, ReplySink *
         r = conn_ensure(c, token, &e);
         if (r >= 0)
                 r = conn_load_scripts(c, p, token, &e);
+        /* -EBADMSG says that a key or its data are not what they should be: nothing was asked about any key yet */
+        if (r == -EBADMSG)
+                r = e.err = -EPROTO;
         if (r >= 0)
                 r = conn_exchange(c, name, p, false, sink, token, &e);
         /* the server lost its scripts (SCRIPT FLUSH, restart): those commands alone are sent again, with the text */

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "common/clock.h"
@@ -273,6 +275,77 @@ Test(redis_faults, a_replica_says_so) {
         expect_refusal(c, "READONLY");
         expect_ok(c, "REPLICAOF NO ONE");
         expect_ok(c, "SET k v");
+}
+
+Test(redis_faults, no_room_for_another_client_may_pass) {
+        _cleanup_(redis_conn_freep) RedisConn *first = connect_to("?password=sesame", 0);
+        _cleanup_(redis_conn_freep) RedisConn *second = connect_to("?password=sesame", 0);
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        expect_ok(first, "CONFIG SET maxclients 1");
+        cr_assert_eq(command(second, NULL, &e, "SET k v"), -EAGAIN, "%s", error_text(&e));
+        cr_assert_eq(e.kind, ERROR_RETRY, "%s", error_text(&e));
+        cr_assert(strstr(error_text(&e), "max number of clients"), "%s", error_text(&e));
+        cr_assert(e.hint && strstr(e.hint, "maxclients"), "%s", e.hint);
+        expect_ok(first, "CONFIG SET maxclients 100");
+        expect_ok(second, "SET k v");
+}
+
+Test(redis_faults, a_database_that_is_not_there) {
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_to("?db=99&password=sesame", 0);
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        cr_assert_eq(command(c, NULL, &e, "PING"), -ENOENT, "%s", error_text(&e));
+        cr_assert_eq(e.kind, ERROR_NEVER);
+        cr_assert_not_null(e.hint);
+}
+
+/* Answers one connection with `userdata`, whatever it is asked. */
+static int refusing_socket;
+static void *refuse_thread(void *userdata) {
+        const char *reply = userdata;
+        const int fd = accept4(refusing_socket, NULL, NULL, SOCK_CLOEXEC);
+        char unread[256];
+
+        (void) !write(fd, reply, strlen(reply));
+        (void) shutdown(fd, SHUT_WR);
+        while (read(fd, unread, sizeof(unread)) > 0)
+                ;
+        (void) close(fd);
+        return NULL;
+}
+
+/* -EBADMSG is what a key of a wrong type gives: no refusal of the connection, known or not, may look like it. */
+Test(redis_faults, a_refused_connection_is_no_broken_key) {
+        static const struct {
+                const char *reply;
+                int err;
+        } cases[] = {
+                { "-DENIED Redis is running in protected mode because …\r\n", -EACCES },
+                { "-ERR Client sent AUTH, but no password is set\r\n", -EACCES },
+                { "-WRONGTYPE as a proxy might say\r\n", -EPROTO },
+        };
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_free_ char *path = str_printf("%s/refusing.sock", directory), *other = str_printf("unix://%s", path);
+
+        refusing_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        cr_assert_eq(bind(refusing_socket, (const struct sockaddr *) &address, sizeof(address)), 0);
+        cr_assert_eq(listen(refusing_socket, 1), 0);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(redis_conn_freep) RedisConn *c = NULL;
+                _cleanup_error_ Error e = ERROR_INIT;
+                pthread_t thread;
+
+                cr_assert_eq(redis_conn_new(other, "unit test", 0, NULL, NULL, &c, &e), 0, "%s", error_text(&e));
+                cr_assert_eq(pthread_create(&thread, NULL, refuse_thread, (void *) cases[i].reply), 0);
+                cr_assert_eq(command(c, NULL, &e, "GET k"), cases[i].err, "%s", error_text(&e));
+                cr_assert_eq(e.err, cases[i].err);
+                cr_assert_eq(e.kind, ERROR_NEVER, "%s", error_text(&e));
+                cr_assert_eq(pthread_join(thread, NULL), 0);
+        }
+        (void) close(refusing_socket);
+        (void) unlink(path);
 }
 
 Test(redis_faults, a_hundred_thousand_commands_in_one_round_trip) {

@@ -174,6 +174,61 @@ Test(coordinator, a_broken_key_is_a_refusal) {
         (void) coordinator_free(c, USEC_PER_SEC);
 }
 
+/* A server that refuses the connection is away, whatever it says: what is to be done there first is not left out. */
+Test(coordinator, a_dead_predecessor_is_cleared_when_the_server_has_room_again) {
+        const LockIdentity dead = { .host = "unit", .worker = "test", .instance = "dead" };
+        LockIdentity identity = dead;
+        _cleanup_(lock_take_result_done) LockTakeResult result = { 0 };
+        _cleanup_error_ Error error = ERROR_INIT;
+        _cleanup_fixture_ Fixture f;
+        char uuid[UUID_TEXT_SIZE];
+        CoordinatorEvent e;
+        Coordinator *c;
+
+        fixture_init_own(&f);
+        identity.service = f.service;
+        cr_assert_eq(lock_take(f.redis, &identity, one_task, random_uuid(uuid), "run", 0, NULL, &result, &error), 0,
+                     "%s", error_text(&error));
+        cr_assert_eq(result.outcome, LOCK_TAKEN);
+        freeReplyObject(RUN(f.redis, "CONFIG", "SET", "maxclients", "1"));
+        c = start(&f, "new", one_task, 1, "dead");
+        e = wait_event(c, COORDINATOR_REDIS_STATE);
+        cr_assert(e.text && strstr(e.text, "max number of clients"), "%s", e.text);
+        coordinator_event_done(&e);
+        freeReplyObject(RUN(f.redis, "CONFIG", "SET", "maxclients", "100"));
+        e = wait_event(c, COORDINATOR_REDIS_STATE);
+        cr_assert_null(e.text);
+        coordinator_event_done(&e);
+        coordinator_take(c, 0, "run", LOCK_IGNORE_R, NULL);
+        expect_event(c, COORDINATOR_TAKEN);
+        (void) coordinator_free(c, 5 * USEC_PER_SEC);
+}
+
+/* Nor is it a broken key's fault that a lock cannot be given back: it is tried until the time is over. */
+Test(coordinator, free_waits_for_a_server_that_refuses_connections) {
+        _cleanup_fixture_ Fixture f;
+        CoordinatorEvent e;
+        Coordinator *c;
+
+        fixture_init_own(&f);
+        c = start(&f, "me", one_task, 1, NULL);
+        coordinator_take(c, 0, "run", 0, NULL);
+        expect_event(c, COORDINATOR_TAKEN);
+        freeReplyObject(RUN(f.redis, "CONFIG", "SET", "maxclients", "1"));
+        freeReplyObject(RUN(f.redis, "CLIENT", "KILL", "SKIPME", "yes", "TYPE", "normal"));
+        coordinator_end(c, 0, "ok");
+        e = wait_event(c, COORDINATOR_REDIS_STATE);
+        while (!e.text) {
+                coordinator_event_done(&e);
+                e = wait_event(c, COORDINATOR_REDIS_STATE);
+        }
+        coordinator_event_done(&e);
+        cr_assert(exists(&f, "one", E_KEY));
+        freeReplyObject(RUN(f.redis, "CONFIG", "SET", "maxclients", "100"));
+        (void) coordinator_free(c, HOUR);
+        cr_assert_not(exists(&f, "one", E_KEY));
+}
+
 Test(coordinator, a_take_waits_for_a_server_that_is_away) {
         _cleanup_fixture_ Fixture f;
         CoordinatorEvent e;
