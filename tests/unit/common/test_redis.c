@@ -264,6 +264,7 @@ Test(redis, errors_inside_scripts_are_sorted_in_both_forms) {
                 { "ERR Error running script (call to f_b6): @user_script:7: WRONGTYPE Operation against a key holding "
                   "the wrong kind of value",
                   ERROR_NEVER, -EBADMSG },
+                { "ERR max number of clients reached", ERROR_RETRY, -EAGAIN },
                 { "ERR Error compiling script (new function): -OOM is no code here", ERROR_NEVER, -EBADMSG },
         };
         _cleanup_(redis_conn_freep) RedisConn *c = connect_server();

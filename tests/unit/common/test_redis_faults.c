@@ -268,6 +268,19 @@ Test(redis_faults, out_of_memory_may_pass) {
         expect_ok(c, "SET k v");
 }
 
+/* The server may reset the connection before its refusal is read: that may pass, too. */
+Test(redis_faults, a_server_with_all_the_clients_it_takes_may_have_room_later) {
+        _cleanup_(redis_conn_freep) RedisConn *c = connect_to("?password=sesame", 0);
+        _cleanup_(redis_conn_freep) RedisConn *late = connect_to("?password=sesame", 0);
+        _cleanup_error_ Error e = ERROR_INIT;
+
+        expect_ok(c, "CONFIG SET maxclients 1");
+        cr_assert_lt(command(late, NULL, &e, "PING"), 0);
+        cr_assert_eq(e.kind, ERROR_RETRY, "%s", error_text(&e));
+        expect_ok(c, "CONFIG SET maxclients 100");
+        expect_ok(late, "PING");
+}
+
 Test(redis_faults, a_replica_says_so) {
         _cleanup_(redis_conn_freep) RedisConn *c = connect_to("?password=sesame", 0);
 
