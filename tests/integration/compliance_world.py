@@ -2,6 +2,7 @@
 statsd. Test files import the fixture `world`."""
 import datetime
 import os
+import signal
 import socket
 import subprocess
 import uuid
@@ -12,6 +13,8 @@ import harness
 from campaign import Campaign
 
 NOW = '2026-02-01T00:00:00.000Z'
+TASKS = ('delete-old-firebase-notification-tokens', 'subaccount_username_generator', 'update_affiliate_info',
+         'update_compliance_data', 'update_compliance_status', 'update_wallet_total_volume')
 
 
 def usec(iso):
@@ -23,6 +26,11 @@ def usec(iso):
 def round_trips(done):
     """Statements that a run in the foreground took."""
     return int(done.stdout.split(' round trips')[0].split()[-1])
+
+
+def only(task, **settings):
+    """Settings of a worker that runs this task alone, once, in slices of one transaction."""
+    return dict(settings, slice='1 ms', tasks={name: {'enabled': name == task, 'interval': '1 h'} for name in TASKS})
 
 
 class Statsd:
@@ -130,6 +138,26 @@ class World:
     def campaign(self, task, now=NOW, **options):
         return Campaign(self.deployment, 'compliance', task, self.postgres, self.database, self.redis,
                         now_usec=usec(now), **options)
+
+    def dawdle(self, table):
+        """From now on each statement that writes to the table takes longer than the shortest slice."""
+        self.sql(f'''CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+                     $$ BEGIN PERFORM pg_sleep(0.003); RETURN NULL; END $$;
+                     CREATE TRIGGER t AFTER INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION dawdle()''')
+
+    def long_run(self, task, environment=None, killed=False):
+        """A worker's first run of the task: its record; or None, of a worker that is killed in it."""
+        w = self.deployment.worker('compliance', environment=environment, wait=not killed)
+        if killed:
+            assert w.wait() == -signal.SIGKILL, w.log()[-3000:]
+            return None
+        (record,) = w.wait_for(lambda: [r for r in w.records(taskName=task) if 'roundTrips' in r][:1], 'the end of the run')
+        assert w.stop() == 0
+        return record
+
+    def forget_locks(self):
+        """As if those of a dead worker had run out."""
+        self.redis.delete(*self.redis.keys('roundtable.loops.*'))
 
     def waiting(self):
         """How many sessions wait for a lock."""

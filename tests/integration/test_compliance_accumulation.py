@@ -2,7 +2,7 @@
 import pytest
 
 import servers
-from compliance_world import round_trips, world  # noqa: F401
+from compliance_world import only, round_trips, world  # noqa: F401
 
 VOLUME, AFFILIATES = 'update_wallet_total_volume', 'update_affiliate_info'
 KEYS = {VOLUME: 'totalVolumeUpdateTime', AFFILIATES: 'affiliateInfoUpdateTime'}
@@ -203,6 +203,21 @@ def test_backfill_gives_way_between_slices_and_shows_how_far_it_is(world):
         assert f'from 2023-10-{26 + i}T00:00:00.000+00:00 to 2023-10-{27 + i}T00:00:00.000+00:00' in said
     assert 'to 2023-10-30' not in said and 'windows 3' in said
     assert (volumes(world)['a'], world.cache(KEYS[VOLUME])) == ('0', None)
+
+
+@both
+def test_a_run_of_many_slices_ends_the_same_though_it_is_killed_between_two(world, task):
+    """Windows of 7 s, each a slice of its own. The first worker dies when the third slice begins, the second goes on."""
+    world.deployment.settings('compliance', **only(task, accumulation={'max_window': '7 s'}))
+    example, read, after = EXAMPLES[task]
+    example(world)
+    world.dawdle('persistent_cache')
+    world.long_run(task, {'ROUNDTABLE_FAILPOINT_KILL': f'{task}:postgres.begin:before#3'}, killed=True)
+    assert world.cache(KEYS[task]) == '2026-01-10T00:00:14.000+00:00'
+    world.forget_locks()
+    record = world.long_run(task)
+    assert record['result'] == 'ok' and record['slices'] == record['windows'] == 5, record
+    assert (read(world), world.cache(KEYS[task])) == (after, END)
 
 
 @both

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import servers
-from compliance_world import NOW, round_trips, usec, world  # noqa: F401
+from compliance_world import NOW, only, round_trips, usec, world  # noqa: F401
 from screening_service import ScreeningService, answer_of_score
 
 TASK = 'update_compliance_data'
@@ -32,8 +32,9 @@ def w(world, service):
     return world
 
 
-def settle(world, service, screening=None, **elliptic):
-    world.deployment.settings('compliance', screening=dict({'batch_delay': '1 ms'}, **(screening or {})),
+def settle(world, service, screening=None, tasks=None, slice='1 min', **elliptic):
+    world.deployment.settings('compliance', slice=slice, tasks=tasks or {},
+                              screening=dict({'batch_delay': '1 ms'}, **(screening or {})),
                               elliptic=dict({'url': service.url, 'api_key': KEY, 'api_secret': SECRET}, **elliptic))
 
 
@@ -356,6 +357,14 @@ def test_a_service_that_is_ill_for_all_fails_the_run(w, service, kind):
     assert sorted(known(w)) == addresses
 
 
+def test_of_many_reasons_that_of_the_first_address_is_said(w, service):
+    active(w, 'a', 'b', 'c')
+    service.answers = {'a': {'status': 403}, 'b': {'status': 410}, 'c': {'status': 405}}
+    settle(w, service, screening={'batch_size': 1})
+    done = w.run(TASK, expect=1)
+    assert 'none of 3 addresses was answered by ELLIPTIC: answered with status 403' in done.stdout + done.stderr
+
+
 def test_nobody_listens(w, service):
     active(w, 'a')
     settle(w, service, url='http://127.0.0.1:9', max_retries=1)
@@ -402,6 +411,51 @@ def test_the_rest_is_kept_when_a_later_batch_is_not_asked_any_more(w, service):
     settle(w, service, screening={'batch_size': 1})
     w.run(TASK, expect=1)
     assert list(known(w)) == ['a'] and not w.redis.exists(FAILED)
+
+
+@pytest.mark.parametrize('killed', [False, True])
+def test_a_run_of_many_slices_asks_about_everybody_once(w, service, killed):
+    """Batches of two, each a slice of its own, with the places of one run; the first address fails before all slices. A
+    worker that dies when the third slice begins leaves a second one the rest."""
+    addresses = [f'a{i:02d}' for i in range(13)]
+    for address in addresses:
+        w.subaccount(address, updated='now')
+    service.answers = dict({a: i for i, a in enumerate(addresses)}, a00={'status': 400})
+    settle(w, service, **only(TASK), screening={'batch_size': 2, 'max_per_run': 11})
+    w.dawdle('compliance_data')
+    if killed:
+        w.long_run(TASK, {'ROUNDTABLE_FAILPOINT_KILL': f'{TASK}:redis.screening.take:before#3'}, killed=True)
+        assert list(known(w)) == addresses[1:4] and w.redis.zrange(FAILED, 0, -1) == [b'a00']
+    else:
+        record = w.long_run(TASK)
+        assert (record['result'], record['slices'], record['screened'], record['not_screened']) == ('ok', 6, 10, 1), record
+        assert sorted(service.asked()) == addresses[:11] and w.redis.zrange(FAILED, 0, -1) == [b'a00']
+        metrics = gauges(w.statsd.read())
+        assert (metrics['num_addresses_to_screen'], metrics['num_upserted']) == (11, 10)
+    w.forget_locks()
+    record = w.long_run(TASK)
+    assert (record['result'], record['slices']) == ('ok', 5 if killed else 2), record
+    assert sorted(service.asked()) == sorted(addresses + ['a00'])
+    # it is in the last batch, as one that has failed before
+    assert 'a00' in service.asked()[-2:] and list(known(w)) == addresses[1:]
+    assert {a for a, v in known(w).items() if v[0]} == {'a10', 'a11', 'a12'} == set(statuses(w))
+
+
+def test_what_was_answered_is_kept_when_the_limit_cannot_be_asked_for_any_more(world):
+    """Between an address's first answer, which was an error, and its second attempt the limit's key is spoilt."""
+    class Spoiling(ScreeningService):
+        def answer(self, address):
+            world.redis.delete(STARTED)
+            world.redis.hset(STARTED, 'a', 'b')
+            return {'status': 500} if address == 'b' else 4
+
+    active(world, 'a', 'b')
+    with Spoiling(KEY, SECRET) as service:
+        settle(world, service)
+        done = world.run(TASK, expect=1)
+        assert 'WRONGTYPE' in done.stdout + done.stderr and sorted(service.asked()) == ['a', 'b']
+    assert list(known(world)) == ['a'] and known(world)['a'][1] == '4.00'
+    assert gauges(world.statsd.read())['num_upserted'] == 1
 
 
 class Monitor:

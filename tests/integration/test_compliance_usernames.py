@@ -7,7 +7,7 @@ import re
 import pytest
 
 import servers
-from compliance_world import round_trips, world  # noqa: F401
+from compliance_world import only, round_trips, world  # noqa: F401
 
 TASK = 'subaccount_username_generator'
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -115,6 +115,24 @@ def test_pages_give_the_same_names_as_one(world, lists):
     (record,) = w.wait_for(lambda: [r for r in w.records(taskName=TASK) if 'roundTrips' in r], 'the run')
     assert names(world) == expected
     assert (record['addresses'], record['names']) == (50, 50)
+
+
+def test_a_run_of_many_slices_gives_the_same_names_though_it_is_killed_between_two(world, lists):
+    """Pages of 7, each a slice of its own. The first worker dies when the third slice begins, the second goes on."""
+    for i in range(50):
+        world.subaccount(f'dydx1{i:04d}')
+    world.run(TASK)
+    expected = names(world)
+    world.sql('TRUNCATE subaccount_usernames')
+    usernames = dict(world.deployment.families['compliance']['usernames'], batch_size=7)
+    world.deployment.settings('compliance', **only(TASK, usernames=usernames))
+    world.dawdle('subaccount_usernames')
+    world.long_run(TASK, {'ROUNDTABLE_FAILPOINT_KILL': f'{TASK}:postgres.begin:before#3'}, killed=True)
+    assert len(names(world)) == 14
+    world.forget_locks()
+    record = world.long_run(TASK)
+    assert (record['result'], record['slices'], record['names']) == ('ok', 6, 36), record
+    assert names(world) == expected
 
 
 def test_names_that_collide_fall_as_account_by_account(world):

@@ -8,9 +8,6 @@
 #include "sql/statements.h"
 #include "workers/compliance/accumulation.h"
 
-/* After this much of committed windows others get their turn. */
-#define SLICE_USEC (60 * USEC_PER_SEC)
-
 /* Columns of read_window.sql. */
 enum { VALUE, START, END, LATEST, FROM_TEXT, TO_TEXT, ADVANCES, START_USEC, LATEST_USEC, END_USEC };
 /* Columns of the adding statements. */
@@ -211,7 +208,8 @@ static void keep_progress(TaskContext *ctx, const Totals *totals) {
 }
 
 int accumulation_run(TaskContext *ctx, const Accumulation *a) {
-        uint64_t slice_end = clock_monotonic_usec() + (task_is_dry_run(ctx) ? 0 : SLICE_USEC), left;
+        uint64_t slice = settings_duration_usec(task_settings(ctx), "compliance.slice"),
+                 slice_end = clock_monotonic_usec() + (task_is_dry_run(ctx) ? 0 : slice), left;
         _cleanup_error_ Error e = ERROR_INIT;
         Totals totals = { 0 };
         int r;

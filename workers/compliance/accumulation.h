@@ -18,5 +18,5 @@ typedef struct Accumulation {
         const char *txn_timing; /* metric of a transaction that was committed, or NULL */
 } Accumulation;
 
-/* Adds one window after another until the latest block is reached (0), or for about a minute (TASK_MORE). */
+/* Adds one window after another until the latest block is reached (0), or for compliance.slice (TASK_MORE). */
 int accumulation_run(TaskContext *ctx, const Accumulation *a);

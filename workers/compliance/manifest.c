@@ -120,6 +120,9 @@ static const SettingSpec settings[] = {
           .help = "List of second words, as usernames.adjectives." },
         { "usernames.builtin", SETTING_BOOL, "false",
           .help = "Use the built-in lists even though the table has names that these lists do not give." },
+        { "slice", SETTING_DURATION, "1 min", "1 ms", "1 h",
+          .help = "How long a run works off a backlog of addresses, names or fills before tasks that wait get their "
+                  "turn; it goes on after them." },
         { "accumulation.max_window", SETTING_DURATION, "1 d", "1 s", "1 d",
           .help = "Longest stretch of fills that is added in one transaction, by update_wallet_total_volume and "
                   "update_affiliate_info." },

@@ -12,8 +12,6 @@
 #include "workers/compliance/username_lists.h"
 
 #define AT "subaccount-username-generator#runTask"
-/* After this much of committed pages others get their turn. */
-#define SLICE_USEC (60 * USEC_PER_SEC)
 /* Names that were taken are logged one by one up to this many in a page. */
 #define REJECTED_LOGGED 20
 #define ADDRESS_SAMPLE 10
@@ -326,7 +324,8 @@ static int run_page(TaskContext *ctx, const UsernameLists *lists, Cursor *c, siz
 
 /* 0 or TASK_MORE. */
 static int run_slice(TaskContext *ctx, const UsernameLists *lists, Cursor *c, Error *reterr) {
-        uint64_t slice_end = clock_monotonic_usec() + (task_is_dry_run(ctx) ? 0 : SLICE_USEC);
+        uint64_t slice = settings_duration_usec(task_settings(ctx), "compliance.slice"),
+                 slice_end = clock_monotonic_usec() + (task_is_dry_run(ctx) ? 0 : slice);
         size_t n = 0;
         int r;
 

@@ -1,6 +1,7 @@
 /* update_compliance_data: asks about addresses, batch after batch, and keeps what was answered (compliance
  * specification, section 2). Each batch is written before the next one is asked about: answers cost money, and a run
- * that is killed loses one batch at most. */
+ * that is killed loses one batch at most. The list of a run outlives its slices: selected anew, on a replica that is
+ * behind, it would have those in it again whose answers have just been paid for. */
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -16,8 +17,22 @@ static const MetricTag provider_tag = { "provider", "ELLIPTIC" };
 typedef struct Totals {
         uint64_t screen_usec, write_usec;
         int64_t answered, failed, blocked, data, status;
-        size_t heard; /* items up to the end of the last batch of which somebody was answered */
 } Totals;
+
+/* What outlives a slice. */
+typedef struct Screening {
+        ScreeningList list;
+        Totals totals;
+        size_t asked; /* items of the batches that are done */
+        size_t heard; /* items up to the end of the last batch of which somebody was answered */
+} Screening;
+
+static void screening_free(void *data) {
+        Screening *s = data;
+
+        screening_list_done(&s->list);
+        free(s);
+}
 
 static void send_timing(TaskContext *ctx, const char *name, uint64_t usec, bool tagged) {
         task_timing(ctx, name, (int64_t) (usec / USEC_PER_MSEC), &provider_tag, tagged ? 1 : 0);
@@ -143,6 +158,14 @@ static int write_answers(TaskContext *ctx, const ScreeningProvider *provider, co
         return 0;
 }
 
+/* Whether somebody was answered, or failed when asked. */
+static bool any_heard(const ScreeningBatch *batch) {
+        for (size_t i = 0; i < batch->n; i++)
+                if (batch->items[i].answered || batch->items[i].failure)
+                        return true;
+        return false;
+}
+
 /* *ret_stopped: the provider says that nobody needs to be asked any more; reterr has why. */
 static int run_batch(TaskContext *ctx, const ScreeningProvider *provider, ScreeningBatch *batch, Totals *totals,
                      bool *ret_stopped, Error *reterr) {
@@ -155,7 +178,7 @@ static int run_batch(TaskContext *ctx, const ScreeningProvider *provider, Screen
         screened = clock_monotonic_usec();
         if (k == -ENODATA) /* a dry run, which has said what it would ask */
                 return 0;
-        if (k < 0 && stopped.kind == ERROR_NEVER) { /* wrong settings: nobody was asked */
+        if (k < 0 && stopped.kind == ERROR_NEVER && !any_heard(batch)) { /* wrong settings: nobody was asked */
                 error_move(reterr, &stopped);
                 return k;
         }
@@ -172,26 +195,38 @@ static int run_batch(TaskContext *ctx, const ScreeningProvider *provider, Screen
         return r;
 }
 
-static int run_batches(TaskContext *ctx, const ScreeningProvider *provider, ScreeningList *l, Totals *totals,
-                       Error *reterr) {
+/* Batch after batch until all are asked about, or until the slice is over: 0, TASK_MORE or a negative errno. A dry run,
+ * which asks nobody, is one slice. */
+static int run_batches(TaskContext *ctx, const ScreeningProvider *provider, Screening *s, Error *reterr) {
         size_t size = (size_t) settings_int(task_settings(ctx), "compliance.screening.batch_size");
+        uint64_t until = clock_monotonic_usec() + settings_duration_usec(task_settings(ctx), "compliance.slice");
+        ScreeningList *l = &s->list;
         bool stopped = false;
         int r = 0;
 
-        for (size_t from = 0; r >= 0 && !stopped && from < l->n; from += size) {
-                size_t n = l->n - from < size ? l->n - from : size;
+        while (r >= 0 && !stopped && s->asked < l->n) {
+                size_t from = s->asked, n = l->n - from < size ? l->n - from : size;
                 ScreeningBatch batch = { .items = l->items + from, .n = n };
-                int64_t answered = totals->answered;
+                int64_t answered = s->totals.answered;
 
-                r = run_batch(ctx, provider, &batch, totals, &stopped, reterr);
-                if (totals->answered > answered)
-                        totals->heard = from + n;
+                r = run_batch(ctx, provider, &batch, &s->totals, &stopped, reterr);
+                s->asked = from + n;
+                if (s->totals.answered > answered)
+                        s->heard = s->asked;
                 if (r >= 0 && !stopped)
-                        r = screening_list_advance(ctx, l, from, from + n, totals->answered > 0, reterr);
+                        r = screening_list_advance(ctx, l, from, s->asked, s->totals.answered > 0, reterr);
                 if (r >= 0)
-                        task_progress(ctx, from + n, l->n, "addresses");
+                        task_progress(ctx, s->asked, l->n, "addresses");
+                if (r >= 0 && !stopped && s->asked < l->n && !task_is_dry_run(ctx) && clock_monotonic_usec() >= until)
+                        return TASK_MORE;
         }
         return r;
+}
+
+static void report_slice(TaskContext *ctx, const Totals *before, const Totals *t) {
+        task_field_int(ctx, "screened", t->answered - before->answered);
+        task_field_int(ctx, "not_screened", t->failed - before->failed);
+        task_field_int(ctx, "blocked", t->blocked - before->blocked);
 }
 
 static void report_run(TaskContext *ctx, const Totals *t) {
@@ -201,31 +236,54 @@ static void report_run(TaskContext *ctx, const Totals *t) {
         task_gauge(ctx, "update_compliance_data.num_upserted", (double) t->data, &provider_tag, 1);
         send_timing(ctx, "update_compliance_data.upsert_compliance_status", t->write_usec, false);
         task_gauge(ctx, "update_compliance_data.num_compliance_status_upserted", (double) t->status, NULL, 0);
-        task_field_int(ctx, "screened", t->answered);
-        task_field_int(ctx, "not_screened", t->failed);
-        task_field_int(ctx, "blocked", t->blocked);
 }
 
+/* The addresses of this run, selected in its first slice. */
+static int get_screening(TaskContext *ctx, Screening **ret, Error *reterr) {
+        Screening *s = task_kept(ctx);
+        int r;
+
+        *ret = s;
+        if (s)
+                return 0;
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
+        r = screening_list_read(ctx, &s->list, reterr);
+        if (r < 0) {
+                free(s);
+                return r;
+        }
+        task_keep(ctx, s, screening_free);
+        task_gauge(ctx, "update_compliance_data.num_addresses_to_screen", (double) s->list.n, &provider_tag, 1);
+        *ret = s;
+        return 0;
+}
+
+/* 0, TASK_MORE or a negative errno. */
 static int update(TaskContext *ctx, const ScreeningProvider *provider, Error *reterr) {
-        _cleanup_(screening_list_done) ScreeningList l = { 0 };
         _cleanup_error_ Error forgotten = ERROR_INIT;
-        Totals totals = { 0 };
+        Totals before;
+        Screening *s;
         int r, k;
 
-        r = screening_list_read(ctx, &l, reterr);
+        r = get_screening(ctx, &s, reterr);
         if (r < 0)
                 return r;
-        task_gauge(ctx, "update_compliance_data.num_addresses_to_screen", (double) l.n, &provider_tag, 1);
-        r = run_batches(ctx, provider, &l, &totals, reterr);
-        report_run(ctx, &totals);
-        k = screening_list_remember(ctx, &l, totals.heard, &forgotten);
+        before = s->totals;
+        r = run_batches(ctx, provider, s, reterr);
+        report_slice(ctx, &before, &s->totals);
+        if (r != TASK_MORE)
+                report_run(ctx, &s->totals);
+        /* after each slice: the run may be ended before the next one */
+        k = screening_list_remember(ctx, &s->list, s->heard, &forgotten);
         if (r >= 0 && k < 0) {
                 error_move(reterr, &forgotten);
                 r = k;
         }
-        if (r >= 0 && totals.answered == 0 && totals.failed > 0)
+        if (r == 0 && s->totals.answered == 0 && s->totals.failed > 0)
                 r = error_set(reterr, ERROR_RETRY, -EIO, "none of %lld addresses was answered by %s: %s",
-                              (long long) totals.failed, provider->name, l.items[0].failure);
+                              (long long) s->totals.failed, provider->name, s->list.items[0].failure);
         return r;
 }
 
@@ -235,7 +293,7 @@ int update_compliance_data_run(TaskContext *ctx) {
 
         r = update(ctx, find_provider(ctx), &e);
         if (r >= 0)
-                return 0;
+                return r;
         task_log(ctx, LOG_LEVEL_ERROR, AT,
                  (const LogField[]){ LOG_STRING("ERROR_TEXT", "error", error_text(&e)),
                                      LOG_STRING("HINT", "hint", e.hint) },
