@@ -128,13 +128,3 @@ int instances_next(Instances *i, const char *family, char ret_id[static INSTANCE
         *ret_dead = json_deep_copy(json_object_get(entry, "dead"));
         return *ret_dead ? 0 : error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
 }
-
-int instances_drained(Instances *i, const char *family, Error *reterr) {
-        json_t *entry = json_object_get(i->families, family);
-
-        if (!entry || !json_object_get(entry, "current"))
-                return 0;
-        if (json_object_del(entry, "current") < 0)
-                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
-        return instances_save(i, reterr);
-}

@@ -1,7 +1,8 @@
 #pragma once
 
 /* The random id of each worker process, kept in <state_dir>/instances.json before the process exists. A worker clears
- * the locks of those of its predecessors that died; the list survives a restart of the supervisor. */
+ * what locks its predecessors left; the list survives a restart of the supervisor. One that ended in order is on it,
+ * too: Redis may have been away just then, and clearing what was given back does nothing. */
 
 #include <jansson.h>
 
@@ -22,5 +23,3 @@ void instances_done(Instances *i);
 /* The current one, if any, becomes a dead one; draws a new one and stores both. *ret_dead is a new reference. */
 int instances_next(Instances *i, const char *family, char ret_id[static INSTANCE_TEXT_SIZE], json_t **ret_dead,
                    Error *reterr);
-/* The current one ended in order and holds nothing. */
-int instances_drained(Instances *i, const char *family, Error *reterr);

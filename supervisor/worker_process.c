@@ -196,11 +196,8 @@ static void worker_count_death(WorkerProcess *w, const siginfo_t *si, const char
 }
 
 static void worker_ended_in_order(WorkerProcess *w) {
-        _cleanup_error_ Error e = ERROR_INIT;
         bool again = w->start_again && !w->supervisor->stopping && worker_process_enabled(w);
 
-        if (instances_drained(&w->supervisor->instances, w->manifest->name, &e) < 0)
-                log_warning(AT, "%s", error_text(&e));
         worker_forget_process(w);
         w->start_again = false;
         w->step = 0;

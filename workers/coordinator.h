@@ -19,7 +19,7 @@ typedef struct CoordinatorOptions {
         LockIdentity identity; /* copied */
         const LockTask *tasks; /* copied */
         size_t n_tasks;
-        const char *const *dead_instances; /* predecessors whose runs are cleared before the first take */
+        const char *const *dead_instances; /* predecessors, what locks they left is cleared before the first take */
         size_t n_dead;
         uint64_t reconnect_delay_usec;
         uint64_t command_timeout_usec;      /* of one exchange; 0: 2 s */

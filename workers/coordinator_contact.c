@@ -157,7 +157,7 @@ bool contact_clear_dead(Coordinator *c) {
                 if (!contact_end(c, &c->slots[i], r, &e) && !is_broken_key(r, &e))
                         return false;
                 if (cleared)
-                        log_info("coordinator#clearDead", "%s: cleared the lock of a predecessor that died",
+                        log_info("coordinator#clearDead", "%s: cleared the lock that a predecessor left",
                                  c->tasks[i].task);
         }
         c->dead_cleared = true;

@@ -92,7 +92,7 @@ static void end_if_drained(Worker *w) {
         }
         if (w->stop != STOP_RELEASE) {
                 w->stop = STOP_RELEASE;
-                arm_stop(w, RELEASE_USEC);
+                arm_stop(w, worker_tunable_usec("RELEASE", RELEASE_USEC));
         }
 }
 
@@ -221,7 +221,7 @@ static void worker_close(Worker *w) {
         worker_control_close(w);
         w->executor = executor_free(w->executor);
         if (w->coordinator)
-                w->coordinator = coordinator_free(w->coordinator, RELEASE_USEC);
+                w->coordinator = coordinator_free(w->coordinator, worker_tunable_usec("RELEASE", RELEASE_USEC));
         if (w->kafka)
                 w->kafka = kafka_producer_close(w->kafka, KAFKA_FLUSH_USEC, &left);
         if (left > 0)

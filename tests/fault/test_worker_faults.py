@@ -4,6 +4,7 @@ need it resume by themselves when it is back, the others go on meanwhile, one re
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 
@@ -310,6 +311,27 @@ def test_slower_than_anybody_waits(build, servers, name):
         proxy.mode = tcp_proxy.PASS
         w.expect_back(name)
         w.expect_alive()
+
+
+def test_a_lock_that_a_drain_could_not_give_back_holds_nobody_up(build, servers):
+    """Redis is cut off in mid-run, and the worker is drained: it ends in order, but its lock would stay for half an hour."""
+    task = {'enabled': True, 'interval': '2 s', 'lock_multiplier': 1000}
+    with tcp_proxy.TcpProxy(('127.0.0.1', servers.redis.port)) as proxy, \
+            world(build, servers, 'redis', proxy=proxy) as w, contextlib.closing(servers.redis.client()) as redis:
+        w.deployment.environment['ROUNDTABLE_TEST_RELEASE_USEC'] = '100000'
+        w.deployment.settings('testing', rows_sleep='1 h', stop_timeout='1 s', tasks={'testing_rows': task})
+        w.start()
+        w.wait(lambda: w.task('testing_rows')['state'] == 'running', 'a run')
+        proxy.mode = tcp_proxy.REFUSE
+        proxy.cut()
+        w.deployment.settings('testing', rows_sleep='0 s', tasks={'testing_rows': task})
+        w.supervisor.signal(signal.SIGHUP)
+        w.wait(lambda: w.worker()['pid'] not in (0, w.first_pid) and w.worker()['state'] == 'running', 'the next worker')
+        assert w.worker()['last_exit'] == 'exited with code 0'
+        assert redis.pttl('roundtable.loops.testing_rows.task_extended_timeouts') > 1000000
+        proxy.mode = tcp_proxy.PASS
+        w.wait_for_runs('testing_rows')
+        assert w.supervisor.stop() == 0
 
 
 @EACH
