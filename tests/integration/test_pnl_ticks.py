@@ -3,6 +3,7 @@ import datetime
 import json
 import random
 import re
+import signal
 import subprocess
 
 import pytest
@@ -82,6 +83,9 @@ def test_worked_example(world, known_by):
     assert metrics['roundtable_get_ticks_accounts_to_update'] == metrics['roundtable_pnl_tick_create_count'] == 2
     assert {f'roundtable_{n}' for n in ('get_ticks_relevant_accounts', 'get_ticks_funding_indices', 'get_ticks_account_info',
                                         'get_ticks_compute_pnl', 'get_ticks_timing', 'generate_ticks_timing')} <= set(metrics)
+    # steps that are none of their own here
+    assert [metrics[f'roundtable{n}'] for n in ('_get_ticks_funding_indices', '_get_ticks_account_info',
+                                                '.loops.update_perpetual_markets')] == [0, 0, 0]
 
 
 def test_the_known_id(world):
@@ -198,6 +202,8 @@ def test_rounding(world, size, text):
     world.usdc(ALICE, size.lstrip('-'), long=not size.startswith('-'))
     world.run(TASK, NOW)
     assert world.ticks() == [(ALICE, text, '0.000000', text, 1, NOON)]
+    entry = world.hash()[ALICE]
+    assert (entry['equity'], entry['totalPnl'], entry['netTransfers']) == (text, '0.000000', text)
 
 
 def test_the_oldest_of_several_open_positions_counts(world):
@@ -297,6 +303,13 @@ def test_blocks_without_transfers_yet(world):
     assert world.ticks() == []
 
 
+REST = 'createPnlTicksRest'
+
+
+def rest(world):
+    return [v for v, in world.sql('SELECT value FROM persistent_cache WHERE key = %s', (REST,))]
+
+
 def test_what_the_limit_leaves_is_done_by_the_next_runs_whatever_fails(world):
     """An account that cannot be computed takes a place of the limit, without which the gate would close."""
     example(world)
@@ -311,8 +324,9 @@ def test_what_the_limit_leaves_is_done_by_the_next_runs_whatever_fails(world):
     for n in range(1, 10):
         world.run(TASK, NOW, environment={})
         assert len(world.ticks()) <= 3 * n
-        if not world.pending(TASK):
+        if not rest(world):
             break
+    assert world.pending(TASK) == set()
     assert {t[0] for t in noon(world)} == {ALICE, BOB, *people}
     assert n == 4  # 9 accounts of which one fails: three full pages, and one that finds that nothing is left
     before = world.ticks()
@@ -320,16 +334,22 @@ def test_what_the_limit_leaves_is_done_by_the_next_runs_whatever_fails(world):
     assert world.ticks() == before
 
 
-def test_what_is_left_of_another_hour_or_spoilt_hides_nobody(world):
-    """The hour that was seen to be due may be over when the transaction begins."""
+@pytest.mark.parametrize('value', [
+    f'{usec(hour) // 1000:015d} 1 ffffffff-ffff-ffff-ffff-ffffffffffff'
+    for hour in ('2024-03-01T11:00:00Z', '2024-02-01T11:00:00Z', '2024-03-01T13:00:00Z')
+] + ['', 'nonsense', '1 2 3', '000001709294400 0 not-a-uuid-but-36-characters-long-xx'])
+def test_what_is_left_of_another_hour_or_spoilt_hides_nobody(world, value):
+    """The hour that was seen to be due may be over when the transaction begins; one to come is of another chain."""
     example(world)
-    beyond = '1 ffffffff-ffff-ffff-ffff-ffffffffffff'
-    names = [f'rest {usec(t) // 1000:015d} {beyond}' for t in ('2024-03-01T11:00:00Z', '2024-02-01T11:00:00Z')]
-    for name in (*names, 'rest nonsense', 'rest 1 2 3', 'rest 000001709294400 0 not-a-uuid-but-36-characters-long-xx',
-                 'ticks nonsense'):
-        world.redis.hset('roundtable.control.create_pnl_ticks.pending', name, 'an earlier run')
+    world.insert('persistent_cache', key=REST, value=value)
+    world.redis.hset('roundtable.control.create_pnl_ticks.pending', 'ticks nonsense', 'an earlier run')
+    world.settings(tick_accounts_per_run=2)
     world.run(TASK, NOW)
     assert {t[0] for t in noon(world)} == {ALICE, BOB} and world.pending(TASK) == set()
+    # a page that is exactly full: whether there are more is found by the next run
+    assert rest(world) == [f'{usec("2024-03-01T12:00:00Z") // 1000:015d} 1 {max(ALICE, BOB)}']
+    world.run(TASK, NOW)
+    assert rest(world) == [] and len(world.ticks()) == 2
 
 
 def test_accounts_that_cannot_be_computed_never_block_the_others(world):
@@ -531,6 +551,46 @@ def test_killed_at_every_failpoint_and_by_two_hosts_the_ticks_are_the_same(world
     assert any('commit:after#2' in p for p in points) and any('write_latest_ticks:sent#2' in p for p in points), points
     assert {t[4] for t in world.ticks()} == {16900, 18000, 20000}
     campaign.two_hosts()
+
+
+@pytest.mark.parametrize('filled', [False, True])
+def test_pages_that_are_not_committed_are_done_again(world, postgres, redis, filled):
+    """Pages of accounts without a tick before. Where the hour goes on is committed with the page, or it would
+    hide the accounts of a page that was not."""
+    world.block(20000, NOON)
+    for i in range(3 if filled else 5):
+        world.transfer(100, '5', to=world.subaccount(f'dydx1{i}'))
+    if filled:
+        world.tick(world.subaccount('dydx1before'), 16900, ALICE_BEFORE[2])
+        world.block(30000, '2024-03-01T13:00:05Z')
+    campaign = Campaign(world.deployment, 'pnl', TASK, postgres, world.database, redis, now_usec=usec('2024-03-01T13:00:31Z'),
+                        settings={'tick_accounts_per_run': 2}, runs=2 if filled else 3)
+    campaign.expected()
+    assert len(world.ticks()) == (7 if filled else 5) and rest(world) == []
+    # what an hour brings to Redis is read and sent once, behind its last page
+    assert sum('write_latest_ticks:sent' in p for p in campaign.points) == (2 if filled else 1)
+    points = [p for p in campaign.points if re.search(r'(write_tick_rest:sent|commit:(before|sent))', p)]
+    assert sum('commit:sent' in p for p in points) == (3 if filled else 1), points
+    failed = {p: lines for p in points if (lines := campaign.kill_at(p))}
+    assert not failed, failed
+    if filled:
+        campaign.two_hosts()
+
+
+def test_a_page_that_is_not_committed_is_not_lost_while_blocks_go_on(world):
+    """Then the ticks of the latest block are fewer than the limit, and would close the gate."""
+    world.block(20000, NOON)
+    people = [world.subaccount(f'dydx1{i}') for i in range(3)]
+    for who in people:
+        world.transfer(100, '5', to=who)
+    world.settings(tick_accounts_per_run=2)
+    world.run(TASK, NOW, expect=-signal.SIGKILL, environment={
+        'ROUNDTABLE_FAILPOINT_KILL': f'{TASK}:postgres.commit:before#1'})
+    assert world.ticks() == []
+    for n in range(1, 4):
+        world.block(20000 + n, f'2024-03-01T12:0{n}:00Z')
+        world.run(TASK, usec(NOW) + n * 60000000)
+    assert [t[0] for t in sorted(world.ticks())] == sorted(people)
 
 
 def test_two_at_once_write_one_tick_each(world):

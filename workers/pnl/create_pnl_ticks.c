@@ -5,10 +5,10 @@
 
 #include "common/clock.h"
 #include "sql/statements.h"
-#include "workers/pnl/latest_ticks.h"
 #include "workers/pnl/pnl.h"
 #include "workers/pnl/tick_cache.h"
 #include "workers/pnl/tick_page.h"
+#include "workers/pnl/tick_rest.h"
 
 /* A run that fills many hours lets others have their turn. */
 #define SLICE_USEC (60 * USEC_PER_SEC)
@@ -18,12 +18,6 @@ enum { GATE_HEIGHT, GATE_MSEC, GATE_TIME, GATE_TICKS_MSEC, GATE_TICKS_HEIGHT, GA
 /* Columns of find_missing_hours.sql. */
 enum { HOUR_BEGINS, HOUR_HEIGHT };
 
-typedef struct Rest {
-        bool set;
-        int64_t begins_msec;
-        TickCursor cursor;
-} Rest;
-
 typedef struct Gate {
         int64_t interval_msec, limit;
         int64_t block_msec;
@@ -31,30 +25,14 @@ typedef struct Gate {
         int64_t ticks;      /* how many these are, counted up to the limit */
         char ticks_height[24];
         char block_height[24], block_time[ISO_TIME_SIZE];
-        Rest rest; /* hour of which an earlier run left accounts, the first if several */
+        TickRest rest; /* hour of which an earlier run left accounts */
 } Gate;
 
 static int64_t hour_of(const Gate *g, int64_t msec) {
         return g->interval_msec > 0 ? msec - msec % g->interval_msec : msec;
 }
 
-static bool is_rest(const char *name, Rest *ret) {
-        Rest rest = { 0 };
-        char id[64];
-        int new;
-
-        if (strncmp(name, PENDING_REST, strlen(PENDING_REST)) != 0)
-                return false;
-        if (sscanf(name + strlen(PENDING_REST), "%ld %d %63s", &rest.begins_msec, &new, id) == 3 &&
-            subaccount_id_parse(id, strlen(id), rest.cursor.id)) {
-                rest.cursor.new = new != 0;
-                rest.cursor.set = rest.set = true;
-        }
-        *ret = rest; /* not set: a spoilt name, which is forgotten with the others */
-        return true;
-}
-
-static int read_gate(TaskContext *ctx, const TaskPending *pending, Gate *ret, Error *reterr) {
+static int read_gate(TaskContext *ctx, Gate *ret, Error *reterr) {
         const Settings *s = task_settings(ctx);
         Gate g = { .interval_msec = (int64_t) (settings_duration_usec(s, "pnl.tick_interval") / USEC_PER_MSEC),
                    .limit = settings_int(s, "pnl.tick_accounts_per_run") };
@@ -78,15 +56,18 @@ static int read_gate(TaskContext *ctx, const TaskPending *pending, Gate *ret, Er
         (void) snprintf(g.ticks_height, sizeof(g.ticks_height), "%s", PQgetvalue(row, 0, GATE_TICKS_HEIGHT));
         (void) snprintf(g.block_height, sizeof(g.block_height), "%s", PQgetvalue(row, 0, GATE_HEIGHT));
         (void) snprintf(g.block_time, sizeof(g.block_time), "%s", PQgetvalue(row, 0, GATE_TIME));
-        /* names are sorted and hours written with leading zeros */
-        for (size_t i = 0; i < task_pending_count(pending) && !g.rest.set; i++)
-                (void) is_rest(task_pending_name(pending, i), &g.rest);
+        r = tick_rest_read(ctx, &g.rest, reterr);
+        if (r < 0)
+                return r;
+        if (g.rest.begins_msec > g.block_msec)
+                g.rest.cursor.set = false; /* left over from another chain */
         *ret = g;
         return 0;
 }
 
 static bool gate_is_open(const Gate *g) {
-        return g->block_msec - hour_of(g, g->ticks_msec) >= g->interval_msec || g->ticks >= g->limit || g->rest.set;
+        return g->block_msec - hour_of(g, g->ticks_msec) >= g->interval_msec || g->ticks >= g->limit ||
+               g->rest.cursor.set;
 }
 
 /* Hours between that of the latest ticks, or the one that was left unfinished, and that of the latest block. */
@@ -97,7 +78,7 @@ static int find_missing_hours(TaskContext *ctx, const Gate *g, PGresult **ret, E
         const char *params[] = { interval, after_text, g->ticks_height, fill_text };
 
         /* without ticks every account of the hour that was left unfinished has failed */
-        if (g->rest.set && (g->ticks_msec == 0 || g->rest.begins_msec - g->interval_msec < after)) {
+        if (g->rest.cursor.set && (g->ticks_msec == 0 || g->rest.begins_msec - g->interval_msec < after)) {
                 after = g->rest.begins_msec - g->interval_msec;
                 params[2] = "0";
         }
@@ -105,28 +86,6 @@ static int find_missing_hours(TaskContext *ctx, const Gate *g, PGresult **ret, E
         (void) snprintf(after_text, sizeof(after_text), "%lld", (long long) after);
         (void) snprintf(fill_text, sizeof(fill_text), "%lld", (long long) fill);
         return task_query(ctx, PG_PRIMARY, &sql_pnl_find_missing_hours, ELEMENTSOF(params), params, ret, reterr);
-}
-
-/* All names of what was left that these ticks make void; `begins_msec` is when their hour begins. */
-static int forget_rest(TaskContext *ctx, TaskPending *pending, int64_t begins_msec, const TickPage *page,
-                       Error *reterr) {
-        _cleanup_free_ const char **names = calloc(task_pending_count(pending) + 1, sizeof(*names));
-        size_t n = 0;
-
-        if (!names)
-                return error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
-        for (size_t i = 0; i < task_pending_count(pending); i++) {
-                Rest rest;
-
-                if (!is_rest(task_pending_name(pending, i), &rest))
-                        continue;
-                /* the name that this page has just added stays */
-                if (page->full && rest.set && rest.begins_msec == begins_msec && str_eq(rest.cursor.id, page->last.id))
-                        continue;
-                if (!rest.set || rest.begins_msec <= begins_msec)
-                        names[n++] = task_pending_name(pending, i);
-        }
-        return task_pending_remove(ctx, pending, names, n, reterr);
 }
 
 typedef struct Totals {
@@ -140,15 +99,21 @@ static int page(TaskContext *ctx, const TickRequest *request, TaskPending *pendi
         r = tick_page(ctx, request, pending, ret, reterr);
         if (r < 0)
                 return r;
-        r = tick_cache_write(ctx, pending, reterr);
-        if (r >= 0)
-                r = forget_rest(ctx, pending, ret->accounts > 0 ? ret->begins_msec : request->begins_msec, ret, reterr);
-        task_gauge(ctx, "_pnl_tick_create_count", (double) ret->ticks, NULL, 0);
-        task_timing(ctx, "_generate_ticks_timing",
-                    (int64_t) ((clock_monotonic_usec() - ret->read_usec) / USEC_PER_MSEC), NULL, 0);
         totals->accounts += ret->accounts;
         totals->ticks += ret->ticks;
         totals->changed += ret->changed;
+        return 0;
+}
+
+/* Behind the last page of an hour: what is written to Redis is read by the block's time, which all of its pages share.
+ */
+static int publish(TaskContext *ctx, TaskPending *pending, int64_t ticks, uint64_t read_usec, Error *reterr) {
+        int r;
+
+        r = tick_cache_write(ctx, pending, reterr);
+        task_gauge(ctx, "_pnl_tick_create_count", (double) ticks, NULL, 0);
+        task_timing(ctx, "_generate_ticks_timing", (int64_t) ((clock_monotonic_usec() - read_usec) / USEC_PER_MSEC),
+                    NULL, 0);
         return r;
 }
 
@@ -164,6 +129,9 @@ static int fill_hour(TaskContext *ctx, TickRequest request, TaskPending *pending
                         return r;
                 request.after = p.last;
         } while (p.full && !task_is_dry_run(ctx));
+        r = publish(ctx, pending, totals->ticks - before.ticks, p.read_usec, reterr);
+        if (r < 0)
+                return r;
         totals->hours++;
         task_log(ctx, LOG_LEVEL_INFO, "create-pnl-ticks#fill",
                  (const LogField[]){ LOG_STRING("BLOCK_HEIGHT", "blockHeight", request.height),
@@ -179,7 +147,7 @@ static int fill_hours(TaskContext *ctx, const Gate *g, uint64_t start, TaskPendi
         _cleanup_pg_result_ PGresult *hours = NULL;
         int r;
 
-        if (g->ticks_msec == 0 && !g->rest.set)
+        if (g->ticks_msec == 0 && !g->rest.cursor.set)
                 return 0; /* the first ticks of all: history is not made up */
         r = find_missing_hours(ctx, g, &hours, reterr);
         for (int i = 0; r >= 0 && i < PQntuples(hours); i++) {
@@ -187,7 +155,7 @@ static int fill_hours(TaskContext *ctx, const Gate *g, uint64_t start, TaskPendi
                                         .begins_msec = strtoll(PQgetvalue(hours, i, HOUR_BEGINS), NULL, 10),
                                         .start_usec = start };
 
-                if (g->rest.set && g->rest.begins_msec == request.begins_msec)
+                if (g->rest.cursor.set && g->rest.begins_msec == request.begins_msec)
                         request.after = g->rest.cursor;
                 r = fill_hour(ctx, request, pending, totals, reterr);
                 if (r < 0)
@@ -214,9 +182,10 @@ static int create(TaskContext *ctx, const Gate *g, uint64_t start, TaskPending *
         }
         if (r != 0)
                 return r;
-        if (g->rest.set && g->rest.begins_msec == latest.begins_msec)
+        if (g->rest.cursor.set && g->rest.begins_msec == latest.begins_msec)
                 latest.after = g->rest.cursor;
-        return page(ctx, &latest, pending, totals, &p, reterr);
+        r = page(ctx, &latest, pending, totals, &p, reterr);
+        return r < 0 ? r : publish(ctx, pending, p.ticks, p.read_usec, reterr);
 }
 
 static int run(TaskContext *ctx, Gate *g, Totals *totals, Error *reterr) {
@@ -228,7 +197,7 @@ static int run(TaskContext *ctx, Gate *g, Totals *totals, Error *reterr) {
         if (r >= 0)
                 r = tick_cache_write(ctx, pending, reterr);
         if (r >= 0)
-                r = read_gate(ctx, pending, g, reterr);
+                r = read_gate(ctx, g, reterr);
         if (r < 0)
                 return r;
         if (gate_is_open(g))

@@ -97,11 +97,10 @@ int tick_cache_write(TaskContext *ctx, TaskPending *pending, Error *reterr) {
         for (size_t i = 0; names && i < task_pending_count(pending); i++) {
                 const char *name = task_pending_name(pending, i);
 
-                if (strncmp(name, PENDING_TICKS, strlen(PENDING_TICKS)) != 0)
-                        continue;
                 names[n++] = name;
-                /* nobody but us writes such names; one that is spoilt must not end every run from now on */
-                if (parse_iso(name + strlen(PENDING_TICKS), strlen(name + strlen(PENDING_TICKS)), &(int64_t){ 0 }) >= 0)
+                /* nobody but us writes names; one that is spoilt must not end every run from now on */
+                if (strncmp(name, PENDING_TICKS, strlen(PENDING_TICKS)) == 0 &&
+                    parse_iso(name + strlen(PENDING_TICKS), strlen(name + strlen(PENDING_TICKS)), &(int64_t){ 0 }) >= 0)
                         pg_array_append(&times, name + strlen(PENDING_TICKS));
         }
         text = pg_array_text(&times);

@@ -4,6 +4,6 @@
 
 #include "workers/task.h"
 
-/* Writes the latest tick of each subaccount that got one at a block time named in `pending`, and forgets those names.
+/* Writes the latest tick of each subaccount that got one at a block time named in `pending`, and forgets all names.
  * Under the lock of the ticks, so that no entry becomes older than it was. Memory: a page. */
 int tick_cache_write(TaskContext *ctx, TaskPending *pending, Error *reterr);

@@ -211,21 +211,20 @@ static int write_ticks(TaskContext *ctx, int64_t accounts, Error *reterr) {
         return 0;
 }
 
-/* What a killed run's successor must know, before COMMIT. */
-static int add_pending(TaskContext *ctx, TaskPending *pending, const TickPage *p, Error *reterr) {
+/* What a killed run's successor must know: in Redis before COMMIT, in the database with it. A cursor that got ahead of
+ * its page would hide the accounts of that page from everybody. */
+static int note(TaskContext *ctx, const TickRequest *q, TaskPending *pending, const TickPage *p, Error *reterr) {
         _cleanup_free_ char *ticks = str_printf(PENDING_TICKS "%s", p->time);
-        _cleanup_free_ char *rest =
-                str_printf(PENDING_REST "%015lld %d %s", (long long) p->begins_msec, p->last.new, p->last.id);
-        const char *names[2];
-        size_t n = 0;
+        TickRest rest = { .begins_msec = p->accounts > 0 ? p->begins_msec : q->begins_msec };
+        int r = 0;
 
-        if (!ticks || !rest)
+        if (!ticks)
                 return no_memory(reterr);
-        if (p->ticks > 0)
-                names[n++] = ticks;
         if (p->full)
-                names[n++] = rest;
-        return task_pending_add(ctx, pending, names, n, reterr);
+                rest.cursor = p->last;
+        if (p->ticks > 0)
+                r = task_pending_add(ctx, pending, &(const char *){ ticks }, 1, reterr);
+        return r < 0 ? r : tick_rest_write(ctx, &rest, reterr);
 }
 
 static int read_phase(TaskContext *ctx, const TickRequest *q, TickPage *p, Error *reterr) {
@@ -248,6 +247,7 @@ static int read_phase(TaskContext *ctx, const TickRequest *q, TickPage *p, Error
         /* these are not steps of their own here: the one statement does them, too */
         task_timing(ctx, "_get_ticks_funding_indices", 0, NULL, 0);
         task_timing(ctx, "_get_ticks_account_info", 0, NULL, 0);
+        task_timing(ctx, "loops.update_perpetual_markets", 0, NULL, 0);
         elapsed(ctx, "_get_ticks_compute_pnl", start);
         r = count(ctx, p, &remarkable, reterr);
         if (r >= 0 && remarkable)
@@ -271,7 +271,7 @@ static int transaction(TaskContext *ctx, const TickRequest *q, TaskPending *pend
         if (r >= 0 && p->ticks > 0)
                 r = write_ticks(ctx, p->accounts, reterr);
         if (r >= 0)
-                r = add_pending(ctx, pending, p, reterr);
+                r = note(ctx, q, pending, p, reterr);
         return r < 0 ? r : task_commit(ctx, reterr);
 }
 

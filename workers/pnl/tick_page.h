@@ -3,13 +3,8 @@
 /* One transaction of create_pnl_ticks: the ticks of one hour for up to PNL_TICK_MAX_ACCOUNTS_PER_RUN accounts. */
 
 #include "common/clock.h"
+#include "workers/pnl/tick_rest.h"
 #include "workers/task.h"
-
-/* The last account of a page, in the order of pages: those with an earlier tick first, then by id. */
-typedef struct TickCursor {
-        bool set, new;
-        char id[UUID_TEXT_SIZE];
-} TickCursor;
 
 typedef struct TickRequest {
         const char *height;  /* of the block; NULL: the latest */
@@ -27,11 +22,9 @@ typedef struct TickPage {
         uint64_t read_usec;            /* when everything was computed, on the monotonic clock */
 } TickPage;
 
-/* Names in {S}.control.create_pnl_ticks.pending: block times whose ticks Redis may lack, and hours of which accounts
- * are left. */
+/* Names in {S}.control.create_pnl_ticks.pending: block times whose ticks Redis may lack. */
 #define PENDING_TICKS "ticks "
-#define PENDING_REST "rest "
 
-/* Runs the transaction. Metrics of reading and failed items are reported. Errors: nothing is committed, or that is
- * uncertain. */
+/* Runs the transaction, which also notes where the hour goes on. Metrics of reading and failed items are reported.
+ * Errors: nothing is committed, or that is uncertain. */
 int tick_page(TaskContext *ctx, const TickRequest *request, TaskPending *pending, TickPage *ret, Error *reterr);
