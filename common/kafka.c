@@ -179,47 +179,83 @@ static bool was_too_large(const Send *s, size_t i) {
         return so;
 }
 
-/* Brokers refuse a whole request when it is too large, whoever's messages are in it. From the first one refused on each
- * is sent alone, so that only those fail that are too large themselves, and none is overtaken. */
-static int deliver_alone(Send *s) {
-        size_t n = s->n, i = 0;
-        int r = 0;
-
-        while (i < n && !was_too_large(s, i))
-                i++;
-        for (; r == 0 && i < n; i++) {
-                s->n = i + 1;
-                do
-                        r = produce_from(s, i) > 0 ? wait_reports(s) : wait_room(s, clock_monotonic_usec());
-                while (r == 0 && first_open(s) == i);
-        }
-        s->n = n;
-        return r;
-}
-
-/* Until every message has a fate. A client that met a fatal error is replaced; its messages are sent by the next one.
- */
-static int deliver(Send *s, Error *reterr) {
+/* Until no message is open, or the client met a fatal error (0 in both cases). */
+static int deliver_together(const Send *s) {
         uint64_t progress = clock_monotonic_usec();
-        unsigned clients = 1;
         size_t first;
         int r = 0;
 
-        while (r == 0 && (first = first_open(s)) < s->n) {
-                if (is_fatal(s)) {
-                        if (clients++ == CLIENTS_MAX)
-                                return 0;
-                        kafka_client_unuse(s->p);
-                        r = kafka_client_use(s->p, s->token, reterr);
-                        s->borrowed = r >= 0;
-                } else if (produce_from(s, first) == 0)
+        while (r == 0 && !is_fatal(s) && (first = first_open(s)) < s->n)
+                if (produce_from(s, first) == 0)
                         r = wait_room(s, progress);
                 else {
                         r = wait_reports(s);
                         progress = clock_monotonic_usec();
                 }
+        return r;
+}
+
+/* The first message that a broker refused for its size, or n. */
+static size_t first_too_large(const Send *s) {
+        size_t i = 0;
+
+        while (i < s->n && !was_too_large(s, i))
+                i++;
+        return i;
+}
+
+/* Brokers refuse a whole request when it is too large, whoever's messages are in it. From the first one refused on each
+ * is sent alone, so that only those fail that are too large themselves, and none is overtaken. Ends with 0 before all
+ * are sent when the client met a fatal error. */
+static int deliver_alone(Send *s, size_t first) {
+        const size_t n = s->n;
+        int r = 0;
+
+        for (size_t i = first; r == 0 && i < n && !is_fatal(s); i++) {
+                s->n = i + 1;
+                do {
+                        uint64_t since = clock_monotonic_usec();
+
+                        while (r == 0 && !is_fatal(s) && produce_from(s, i) == 0)
+                                r = wait_room(s, since);
+                        if (r == 0)
+                                r = wait_reports(s);
+                } while (r == 0 && !is_fatal(s) && first_open(s) == i);
         }
-        return r < 0 || is_fatal(s) ? r : deliver_alone(s);
+        s->n = n;
+        return r;
+}
+
+/* Until every message has a fate. A client that met a fatal error is replaced; what it left open, or has in doubt, is
+ * sent by the next one. */
+static int deliver(Send *s, Error *reterr) {
+        unsigned clients = 1;
+        int r;
+
+        for (;;) {
+                size_t large;
+
+                r = deliver_together(s);
+                if (r < 0)
+                        return r;
+                large = first_too_large(s);
+                if (!is_fatal(s)) {
+                        if (large == s->n)
+                                return 0;
+                        r = deliver_alone(s, large);
+                        if (r < 0 || !is_fatal(s))
+                                return r;
+                } else if (large == s->n && first_open(s) == s->n)
+                        return 0;
+                if (clients++ == CLIENTS_MAX)
+                        return 0;
+                kafka_client_unuse(s->p);
+                s->borrowed = false;
+                r = kafka_client_use(s->p, s->token, reterr);
+                if (r < 0)
+                        return r;
+                s->borrowed = true;
+        }
 }
 
 /* Takes back what is still queued. In a broker's hands or not, librdkafka then reports every message at once. */

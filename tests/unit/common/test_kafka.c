@@ -607,6 +607,54 @@ Test(kafka, a_crowd_of_senders_some_of_whom_give_up) {
         mock_stop(&mock);
 }
 
+static void *send_three(void *userdata) {
+        KafkaMessage m[3];
+        Sender *s = userdata;
+
+        for (size_t i = 0; i < 3; i++)
+                m[i] = (KafkaMessage){ .topic = "markets", .value = "x", .value_length = 1 };
+        s->result = kafka_send(s->p, m, 3, s->token, NULL, NULL);
+        return NULL;
+}
+
+/* Messages on their way; a moment that is missed on a slow machine is not waited for. */
+static void wait_queued(const KafkaProducer *p, int n) {
+        uint64_t end = clock_monotonic_usec() + 5 * USEC_PER_SEC;
+
+        while (rd_kafka_outq_len(p->rk) != n && clock_monotonic_usec() < end)
+                (void) poll(NULL, 0, 1);
+}
+
+/* Messages that a broker refused together are sent one by one. A client that meets a fatal error in the midst of that
+ * is replaced, and the rest goes out through the next one. */
+Test(kafka, fatal_error_while_messages_are_sent_alone) {
+        Sender s = { .result = 1 };
+        Error e = ERROR_INIT;
+        pthread_t thread;
+        size_t n;
+        Mock mock;
+
+        mock_start(&mock, "0");
+        s.p = producer();
+        cr_assert_eq(cancel_token_new(&s.token), 0);
+        cr_assert_eq(send_text(s.p, "markets", "1", NULL, &e), 0, "%s", error_text(&e));
+        mock_command(&mock, "error MSG_SIZE_TOO_LARGE 1");
+        mock_command(&mock, "rtt 500"); /* for as long each message is on its way */
+        cancel_token_set_deadline(s.token, clock_monotonic_usec() + PATIENCE_USEC);
+        cr_assert_eq(pthread_create(&thread, NULL, send_three, &s), 0);
+        wait_queued(s.p, 3);
+        wait_queued(s.p, 1); /* the first again, alone */
+        cr_assert_eq(rd_kafka_test_fatal_error(s.p->rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "a test"), 0);
+        mock_command(&mock, "rtt 0");
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        cr_assert_eq(s.result, 0);
+        n = consume("markets", 0, NULL, NULL);
+        cr_assert_geq(n, 4);
+        (void) cancel_token_free(s.token);
+        (void) kafka_producer_close(s.p, USEC_PER_SEC, NULL);
+        mock_stop(&mock);
+}
+
 static size_t count_descriptors(void) {
         DIR *d = opendir("/proc/self/fd");
         size_t n = 0;
