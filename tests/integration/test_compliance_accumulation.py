@@ -1,4 +1,6 @@
 """update_wallet_total_volume and update_affiliate_info: every fill once, whatever is killed, stopped or done twice."""
+import re
+
 import pytest
 
 import servers
@@ -251,16 +253,22 @@ def test_referrals_are_counted_without_fills_and_vanished_affiliates_stay(world)
     assert affiliates(world)['aff2'] == AFFILIATES_AFTER['aff2']
 
 
+NAMED = re.compile(r'fill ([-0-9a-f]{36}) has price [^\n]*; nothing is counted until it is mended')
+
+
 @pytest.mark.parametrize('column, value', [('fee', 'abc'), ('fee', 'NaN'), ('fee', ''), ('price', 'NaN'),
                                            ('"affiliateRevShare"', 'NaN')])
 def test_a_fill_that_cannot_be_added_is_named_and_nothing_is_lost(world, column, value):
     affiliate_example(world)
+    # these are not added: of nobody who was referred, from before a referral, from before the window
+    world.fill('nobody/0', at('05'), 'NaN', '1', fee='abc', share='NaN', height=950)
+    world.sql('UPDATE fills SET fee = %s, price = %s, "createdAt" = %s WHERE "createdAtHeight" = 899', ('abc', 'NaN', at('06')))
+    world.fill('ref1/0', at('00'), 'NaN', '1', fee='abc', height=950)
     before = affiliates(world)
-    (id,), = world.sql('SELECT id FROM fills LIMIT 1')
-    (old,), = world.sql(f'SELECT {column} FROM fills WHERE id = %s', (id,))
+    (id, old), = world.sql(f'SELECT id, {column} FROM fills WHERE "createdAtHeight" = 951')
     world.sql(f'UPDATE fills SET {column} = %s WHERE id = %s', (value, id))
     done = world.run(AFFILIATES, expect=1, now=NOW)
-    assert f'fill {id}' in done.stdout + done.stderr
+    assert set(NAMED.findall(done.stdout + done.stderr)) == {id}
     assert (affiliates(world), world.cache(KEYS[AFFILIATES])) == (before, START)
     world.sql(f'UPDATE fills SET {column} = %s WHERE id = %s', (old, id))
     world.run(AFFILIATES, now=NOW)
@@ -268,10 +276,33 @@ def test_a_fill_that_cannot_be_added_is_named_and_nothing_is_lost(world, column,
 
 
 def test_volume_of_a_price_that_is_no_number(world):
+    """Of an address without a wallet it is in nobody's way, nor is a fee, which is not read."""
     volume_example(world)
-    world.sql("UPDATE fills SET price = 'NaN' WHERE price = 3100")
-    world.run(VOLUME, expect=1, now=NOW)
+    world.fill('dydx1bbb/0', at('05'), 'NaN', '1')
+    world.fill('dydx1aaa/0', at('06'), '0', '1', fee='abc')
+    (id,), = world.sql('SELECT id FROM fills WHERE price = 3100')
+    world.sql("UPDATE fills SET price = 'NaN' WHERE id = %s", (id,))
+    done = world.run(VOLUME, expect=1, now=NOW)
+    assert set(NAMED.findall(done.stdout + done.stderr)) == {id}
     assert (volumes(world), world.cache(KEYS[VOLUME])) == ({'dydx1aaa': '100', 'dydx1ccc': '7'}, START)
+    world.sql('UPDATE fills SET price = 3100 WHERE id = %s', (id,))
+    world.run(VOLUME, now=NOW)
+    assert (volumes(world), world.cache(KEYS[VOLUME])) == (VOLUME_AFTER, END)
+
+
+@both
+def test_an_error_that_no_fill_has_caused_is_blamed_on_none(world, task):
+    example, read, after = EXAMPLES[task]
+    example(world)
+    before = read(world)
+    # one that could not be added, if it were what the run fails of
+    world.fill('dydx1aaa/0', at('10'), '1', '1', fee='abc')
+    world.sql('ALTER TABLE wallets ADD CONSTRAINT odd CHECK ("totalVolume" < 1000);'
+              'ALTER TABLE affiliate_info ADD CONSTRAINT odd CHECK ("referredTotalVolume" < 2600)')
+    done = world.run(task, expect=1, now=NOW)
+    said = done.stdout + done.stderr
+    assert 'violates check constraint' in said and not NAMED.search(said)
+    assert (read(world), world.cache(KEYS[task])) == (before, START)
 
 
 def test_money_is_exact(world):

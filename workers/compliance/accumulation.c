@@ -18,6 +18,7 @@ typedef struct Window {
         const char *value; /* of the checkpoint; NULL: none yet */
         const char *start, *end;
         bool advances;
+        bool bad; /* a fill of it cannot be added up */
         int64_t start_usec, end_usec, latest_usec;
 } Window;
 
@@ -92,28 +93,28 @@ static int read_window(TaskContext *ctx, const Accumulation *a, Window *ret, Err
 }
 
 /* Says which fill it was, after the transaction was rolled back. Best effort: e keeps its own text. */
-static void name_bad_fill(TaskContext *ctx, const char *start, const char *end, Error *e) {
+static void name_bad_fill(TaskContext *ctx, const Accumulation *a, const Window *w, Error *e) {
         _cleanup_pg_result_ PGresult *found = NULL;
 
-        if (task_query(ctx, PG_PRIMARY, &sql_compliance_find_bad_fill, 2, (const char *const[]){ start, end }, &found,
-                       NULL) < 0 ||
+        if (task_query(ctx, PG_PRIMARY, a->find_bad, 2, (const char *const[]){ w->start, w->end }, &found, NULL) < 0 ||
             PQntuples(found) == 0)
                 return;
-        error_set_hint(e,
-                       "fill %s has price %s, size %s, fee %s, affiliateRevShare %s; nothing is counted until it is "
-                       "mended",
-                       PQgetvalue(found, 0, 0), PQgetvalue(found, 0, 1), PQgetvalue(found, 0, 2),
-                       PQgetvalue(found, 0, 3), PQgetvalue(found, 0, 4));
+        error_set_hint(e, "fill %s has %s; nothing is counted until it is mended", PQgetvalue(found, 0, 0),
+                       PQgetvalue(found, 0, 1));
 }
 
-static int add_fills(TaskContext *ctx, const Accumulation *a, const Window *w, Totals *totals, Error *reterr) {
+static int add_fills(TaskContext *ctx, const Accumulation *a, Window *w, Totals *totals, Error *reterr) {
         _cleanup_pg_result_ PGresult *result = NULL;
         int r;
 
         r = task_query(ctx, PG_PRIMARY, a->add, 2, (const char *const[]){ w->start, w->end }, &result, reterr);
-        if (r < 0)
+        if (r < 0) {
+                /* class 22: a value that cannot be read or computed with */
+                w->bad = reterr->kind == ERROR_NEVER && strncmp(reterr->sqlstate, "22", 2) == 0;
                 return r;
-        if (str_eq(PQgetvalue(result, 0, BAD), "t"))
+        }
+        w->bad = str_eq(PQgetvalue(result, 0, BAD), "t");
+        if (w->bad)
                 return error_set(reterr, ERROR_NEVER, -EBADMSG, "%s: a sum of fills after %s and up to %s is no number",
                                  a->add->name, w->start, w->end);
         totals->fills += int_of(result, FILLS);
@@ -167,8 +168,8 @@ static int run_transaction(TaskContext *ctx, const Accumulation *a, Window *w, T
                 r = task_commit(ctx, reterr);
         if (r < 0) {
                 task_rollback(ctx);
-                if (w->start && reterr->kind == ERROR_NEVER)
-                        name_bad_fill(ctx, w->start, w->end, reterr);
+                if (w->bad)
+                        name_bad_fill(ctx, a, w, reterr);
                 return r;
         }
         totals->windows += w->advances;

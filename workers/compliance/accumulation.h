@@ -9,8 +9,10 @@
 typedef struct Accumulation {
         const char *key;           /* in persistent_cache, and of the advisory lock */
         const char *default_start; /* without a checkpoint */
-        /* Parameters: window start and end. Result: fills counted, rows changed, whether a sum was no number. */
+        /* Parameters: window start and end. Result: fills counted, rows changed, whether one is no number. */
         const SqlStatement *add;
+        /* The same parameters. Result: id and contents of a fill that `add` reads and that makes a sum no number. */
+        const SqlStatement *find_bad;
         bool refresh;         /* whether `add` is also run where no time has passed: it does more than adding */
         const char *at;       /* the original's tag, and its messages */
         const char *updating; /* … from <start> to <end> */

@@ -11,6 +11,7 @@ int update_affiliate_info_run(TaskContext *ctx) {
                 .key = "affiliateInfoUpdateTime",
                 .default_start = "2024-09-16T00:00:00Z",
                 .add = &sql_compliance_add_affiliate_info,
+                .find_bad = &sql_compliance_find_bad_fill_of_affiliates,
                 .refresh = true, /* referrals are counted without a fill, too */
                 .at = "update-affiliate-info#runTask",
                 .updating = "Updating affiliate info",
