@@ -276,6 +276,8 @@ static int reply_error(const char *display, const char *name, const redisReply *
                   "set the password in redis.url, redis.password_file or a credential" },
                 { "WRONGPASS", ERROR_NEVER, -EACCES, "check the password of redis.url" },
                 { "NOPERM", ERROR_NEVER, -EACCES, "give the user the permission on the server" },
+                { "ERR The user executing the script can't", ERROR_NEVER, -EACCES,
+                  "give the user the permission on the server" },
                 { "ERR invalid password", ERROR_NEVER, -EACCES, "check the password of redis.url" },
                 { "ERR max number of clients", ERROR_RETRY, -EAGAIN, "raise maxclients on the server, or wait" },
                 { "ERR AUTH", ERROR_NEVER, -EACCES, "the server has no password; take it out of redis.url" },

@@ -3,6 +3,8 @@ import json
 import os
 import time
 
+import pytest
+
 import servers
 from campaign import topic_records
 from orderbook_world import keys, world  # noqa: F401 (a fixture)
@@ -478,6 +480,33 @@ def test_a_dry_run_changes_nothing_and_says_what_it_would(world):
         done = world.run(task=task, arguments=['--dry-run'])
         assert 'would send to Redis: EVALSHA' in done.stdout and 'X-USD' in done.stdout, done.stdout
     assert world.whole('X-USD') == before and world.prices('X-USD') == {}
+
+
+REFUSALS = {  # what the server answers to a write: how it comes to that, and how it ends; what the run's hint says
+    'OOM': (lambda r: r.config_set('maxmemory', 1), lambda r: r.config_set('maxmemory', 0), 'maxmemory'),
+    'READONLY': (lambda r: r.replicaof('127.0.0.1', 1), lambda r: r.replicaof('NO', 'ONE'), 'name the primary'),
+    "user executing the script can't": (
+        lambda r: r.execute_command('ACL', 'SETUSER', 'default', '-zadd'),
+        lambda r: r.execute_command('ACL', 'SETUSER', 'default', '+@all'), 'give the user the permission'),
+}
+
+
+@pytest.mark.parametrize('answer', REFUSALS)
+def test_a_redis_that_refuses_mid_prices_fails_the_run(world, answer):
+    """That is no market's fault: none of them is named, and the run says what to do about it."""
+    refuse, accept, hint = REFUSALS[answer]
+    for i, ticker in enumerate(('A-USD', 'B-USD')):
+        world.market(i, ticker)
+        world.book(ticker, {'4': ('1', '1')}, {'6': ('1', '1')})
+    refuse(world.redis)
+    try:
+        done = world.run(task='cache-orderbook-mid-prices', expect=1)
+    finally:
+        accept(world.redis)
+    said = done.stdout + done.stderr
+    assert answer in said and hint in said and 'market A-USD' not in said, said
+    world.run(task='cache-orderbook-mid-prices')
+    assert list(world.prices('A-USD')) == list(world.prices('B-USD')) == ['5']
 
 
 def test_redis_that_is_away_fails_the_run(build, world):

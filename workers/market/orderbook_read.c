@@ -193,8 +193,11 @@ static int on_reply(size_t i, const redisReply *reply, void *userdata, Error *re
         const OrderbookMarket *m = r->markets[i / COMMANDS_OF_BOOK];
         _cleanup_error_ Error e = ERROR_INIT;
 
+        /* what is not even queued (no memory, no permission) says nothing about the book; EXEC would not say why */
         if (i % COMMANDS_OF_BOOK != EXEC_OF_BOOK)
-                return 0; /* an error of these makes EXEC answer with one */
+                return reply->type == REDIS_REPLY_ERROR
+                               ? redis_reply_check(reply, REDIS_REPLY_STATUS, "reading a book", reterr)
+                               : 0;
         return settle(r, m, read_book(r, m, reply, &e), &e, reterr);
 }
 

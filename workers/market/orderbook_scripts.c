@@ -29,6 +29,8 @@ const RedisScript orderbook_script_delete_stale = {
         "return removed\n",
 };
 
+/* A key of another type is its market's failure. Whatever else the server answers (no memory, a replica, no permission)
+ * says nothing about one market: it is the script's answer. */
 const RedisScript orderbook_script_add_mid_prices = {
         "orderbook_add_mid_prices",
         "local time = tonumber(ARGV[#KEYS + 1])\n"
@@ -37,6 +39,7 @@ const RedisScript orderbook_script_add_mid_prices = {
         "for i = 1, #KEYS do\n"
         "  local added = redis.pcall('ZADD', KEYS[i], time, ARGV[i])\n"
         "  if type(added) == 'table' and added.err then\n"
+        "    if not string.find(added.err, '^-?WRONGTYPE') then return added end\n"
         "    results[i] = added.err\n"
         "  else\n"
         "    redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', time - 60)\n"
