@@ -152,7 +152,18 @@ static uint64_t wait_from_ttl(long long ttl_msec, const LockTask *task) {
         return ttl_msec < 0 ? 0 : (uint64_t) ttl_msec * USEC_PER_MSEC;
 }
 
-static int parse_take(const redisReply *reply, const LockTask *task, LockTakeResult *ret, Error *reterr) {
+/* New string. */
+static char *endless_holder(const LockIdentity *id, const LockTask *task, LockOutcome outcome, const char *holder) {
+        _cleanup_(lock_keys_done) LockKeys k = { 0 };
+
+        if (lock_keys_init(&k, id, task->task) < 0)
+                return NULL;
+        return str_printf("%s, by the key %s without a TTL: delete it by hand", str_empty(holder) ? "somebody" : holder,
+                          k.keys[outcome == LOCK_HELD_E ? 1 : 0]);
+}
+
+static int parse_take(const redisReply *reply, const LockIdentity *id, const LockTask *task, LockTakeResult *ret,
+                      Error *reterr) {
         static const struct {
                 const char *text;
                 LockOutcome outcome;
@@ -176,9 +187,7 @@ static int parse_take(const redisReply *reply, const LockTask *task, LockTakeRes
                 ret->holder_kind = str_eq(element_text(reply, 3), "run")        ? LOCK_HOLDER_RUN
                                    : str_eq(element_text(reply, 3), "interval") ? LOCK_HOLDER_INTERVAL
                                                                                 : LOCK_HOLDER_UNKNOWN;
-                ret->holder = ret->endless ? str_printf("%s, by a key without a TTL: delete it by hand",
-                                                        str_empty(holder) ? "somebody" : holder)
-                                           : strdup(holder ?: "");
+                ret->holder = ret->endless ? endless_holder(id, task, ret->outcome, holder) : strdup(holder ?: "");
                 return ret->holder ? 0 : error_set(reterr, ERROR_RETRY, -ENOMEM, "out of memory");
         }
         return error_set(reterr, ERROR_NEVER, -EBADMSG, "lock.take of %s: unexpected reply", task->task);
@@ -200,7 +209,7 @@ int lock_take(RedisConn *c, const LockIdentity *id, const LockTask *task, const 
         if (r < 0)
                 return r;
         (void) snprintf(result.uuid, sizeof(result.uuid), "%s", uuid);
-        r = parse_take(redis_pipeline_reply(p, 0), task, &result, reterr);
+        r = parse_take(redis_pipeline_reply(p, 0), id, task, &result, reterr);
         if (r >= 0)
                 *ret = result;
         return r;

@@ -222,12 +222,13 @@ Test(lock, key_without_a_ttl_waits_an_interval_and_says_so) {
         DO("SET", R, VALUE);
         cr_assert_eq(take_as(&ours, &plain, uuid, 0, &result), LOCK_HELD_R);
         cr_assert_eq(result.wait_usec, MINUTE);
-        cr_assert(strstr(result.holder, "without a TTL"), "%s", result.holder);
+        cr_assert(strstr(result.holder, R) && strstr(result.holder, "without a TTL"), "%s", result.holder);
         lock_take_result_done(&result);
         DO("DEL", R);
         DO("SET", E, "x");
         cr_assert_eq(take_as(&ours, &plain, uuid, 0, &result), LOCK_HELD_E);
         cr_assert_eq(result.wait_usec, MINUTE);
+        cr_assert(strstr(result.holder, E) && strstr(result.holder, "without a TTL"), "%s", result.holder);
         lock_take_result_done(&result);
 }
 
