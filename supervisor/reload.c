@@ -151,7 +151,7 @@ void reload_request(Supervisor *s, ControlRequest *request, bool dry_run) {
         s->warnings = TAKE_PTR(warnings);
         log_printf(LOG_LEVEL_INFO, MESSAGE_RELOADED, AT, "Settings were read again");
         if (s->warnings)
-                log_printf(LOG_LEVEL_WARNING, MESSAGE_CONFIG_INVALID, AT, "Settings are in force, but:\n%s",
+                log_printf(LOG_LEVEL_WARNING, MESSAGE_CONFIG_WARNING, AT, "Settings are in force, but:\n%s",
                            s->warnings);
         supervisor_extend_timeout(s);
         for (size_t i = 0; i < s->n_workers; i++)

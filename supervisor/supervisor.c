@@ -300,8 +300,12 @@ int supervisor_run(const SupervisorOptions *o) {
         if (problems.n > 0) {
                 _cleanup_free_ char *text = settings_problems_format(&problems);
 
-                log_printf(r < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, MESSAGE_CONFIG_INVALID, AT,
-                           "Settings have problems:\n%s", text ? text : "out of memory");
+                if (r < 0)
+                        log_printf(LOG_LEVEL_ERROR, MESSAGE_CONFIG_INVALID, AT, "Settings have problems:\n%s",
+                                   text ? text : "out of memory");
+                else
+                        log_printf(LOG_LEVEL_WARNING, MESSAGE_CONFIG_WARNING, AT, "Settings are in force, but:\n%s",
+                                   text ? text : "out of memory");
         }
         if (r < 0) {
                 (void) sd_notify(false, "STATUS=settings are invalid");

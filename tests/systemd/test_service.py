@@ -107,6 +107,18 @@ def test_bad_reload_fails_and_keeps_the_service(inside):
         is $p "$(worker_pid market)"
         : >$conf/roundtable.conf
         systemctl reload roundtable
+        of_id() { journalctl --sync; journalctl -q -u roundtable MESSAGE_ID=8f3c5d1e0b7a4e62b1d94c6fa27e3$1 -o cat; }
+        is 2 $(of_id 009 | grep -c 'nonsense: unknown setting')
+        is "" "$(of_id 013)"
+        # good ones of which there is something to say are not among those that were refused
+        echo 'log = { level = "info"; };' >$conf/roundtable.conf
+        echo LOG_LEVEL=info >/etc/default/roundtable
+        systemctl reload roundtable
+        is 1 $(of_id 013 | grep -c 'log.level: warning: is overridden')
+        systemctl restart roundtable
+        is 2 $(of_id 013 | grep -c 'log.level: warning: is overridden')
+        is 2 $(of_id 009 | grep -c 'the old ones stay in force')
+        is "" "$(of_id 00a)"
         journalctl -x -u roundtable --no-pager''')
     # what ExecReload= prints, and what the service logs with its catalog text
     assert 'roundtable.conf:1: nonsense: unknown setting' in out
