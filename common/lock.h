@@ -34,7 +34,9 @@ typedef enum LockOutcome {
         LOCK_HELD_E, /* wait_usec: PTTL of E; the original's counter and error record apply */
         LOCK_PAUSED,
         LOCK_WAIT_EPOCH, /* FLUSHALL was seen: nobody of ours takes a lock for 6 s */
-        LOCK_BROKEN,     /* in the coordinator's events: lock_take() said -EBADMSG, a key is of a wrong type */
+        /* in the coordinator's events only */
+        LOCK_BROKEN,    /* lock_take() said -EBADMSG, a key is of a wrong type */
+        LOCK_NOT_ASKED, /* the take was given up before there was an answer */
 } LockOutcome;
 
 typedef enum LockHolder {

@@ -59,8 +59,8 @@ bool coordinator_next(Coordinator *c, CoordinatorEvent *ret); /* false: none */
 
 /* One outstanding request per task. `token` is cancelled when the lock is lost; it must outlive the run. */
 void coordinator_take(Coordinator *c, size_t task, const char *run_id, unsigned flags, CancelToken *token);
-/* Gives up a take that is still being tried (Redis away). NOT_TAKEN follows with outcome LOCK_HELD_R, wait_usec 0 and
- * no text, unless the answer was in the queue before: a TAKEN must still be ended. */
+/* Gives up a take that is still being tried (Redis away). NOT_TAKEN follows with outcome LOCK_NOT_ASKED, wait_usec 0
+ * and no text, unless the answer was in the queue before: a TAKEN must still be ended. */
 void coordinator_abandon(Coordinator *c, size_t task);
 /* result: "ok", "failed", "cancelled". The token is the caller's again when this returns. ENDED follows always; while
  * Redis is away at once, with wait_usec by our own clock, and the lock is released at the next contact. A CANCEL that

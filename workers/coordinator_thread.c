@@ -28,7 +28,8 @@ static void give_up_take(Coordinator *c, size_t task) {
         (void) pthread_mutex_lock(&c->mutex);
         s->token = NULL;
         (void) pthread_mutex_unlock(&c->mutex);
-        coordinator_emit(c, (CoordinatorEvent){ .type = COORDINATOR_NOT_TAKEN, .task = task, .outcome = LOCK_HELD_R });
+        coordinator_emit(c,
+                         (CoordinatorEvent){ .type = COORDINATOR_NOT_TAKEN, .task = task, .outcome = LOCK_NOT_ASKED });
 }
 
 static void execute(Coordinator *c, const Command *command) {

@@ -207,6 +207,7 @@ static void tell_obstacle(const Run *run, const LockTakeResult *result) {
                                run->options->task);
                 break;
         case LOCK_BROKEN: /* an error here */
+        case LOCK_NOT_ASKED:
         case LOCK_TAKEN:
                 break;
         }

@@ -367,11 +367,15 @@ static void on_lock_lost(Worker *w, WorkerTask *t, const char *text) {
 }
 
 /* What is in the way of the task and does not go away by itself, told when it comes and goes. The coordinator has told
- * of a key of a wrong type before. */
+ * of a key of a wrong type before. Answers for which the lock was not looked at, because of a pause, of the wait behind
+ * a FLUSHALL or because the take was given up, say nothing about it. */
 static void note_obstacle(WorkerTask *t, const CoordinatorEvent *e) {
         LogField field = LOG_STRING("TASK", "taskName", t->spec->name);
-        _cleanup_free_ char *old = TAKE_PTR(t->obstacle), *message = NULL;
+        _cleanup_free_ char *old = NULL, *message = NULL;
 
+        if (e->outcome == LOCK_PAUSED || e->outcome == LOCK_WAIT_EPOCH || e->outcome == LOCK_NOT_ASKED)
+                return;
+        old = TAKE_PTR(t->obstacle);
         if (e->by_hand)
                 t->obstacle = strdup(e->text ?: "");
         if (!old == !t->obstacle || e->outcome == LOCK_BROKEN)

@@ -270,6 +270,41 @@ def test_broken_keys_keep_no_slot_from_a_task_that_is_in_order(bench, redis):
     assert s.stop() == 0
 
 
+def test_an_obstacle_is_gone_when_it_is_and_not_before(bench, redis, redis_server):
+    """A pause, the wait behind a FLUSHALL and a drain while Redis is away come in the place of an answer about the lock."""
+    key = 'roundtable.loops.testing_rows.task_timeouts'
+    redis.set(key, 'TIMEOUT NOT EXPIRED')
+    bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '50 ms'})
+    w = bench.worker()
+
+    def told():
+        """Of what was in the way, and of its being gone."""
+        return [len([r for r in w.records(taskName='testing_rows') if text in r['message']])
+                for text in ('cannot run: its lock is held by', 'what was in its way is gone')]
+    w.wait_for(lambda: told() == [1, 0], 'the obstacle')
+    assert key in status(w, 'testing_rows')['obstacle']
+    # by another host: a take comes before the look-up of pauses
+    redis.hset('roundtable.control.testing_rows.paused', mapping={'who': 'alice', 'host': 'another', 'reason': ''})
+    w.wait_for(lambda: status(w, 'testing_rows')['state'] == 'paused', 'the pause')
+    seconds, microseconds = redis.time()
+    redis.set('roundtable.control.epoch', seconds * 1000000 + microseconds - 4500000)  # of the 6 s, 1.5 s are left
+    assert w.control('resume', tasks=['testing_rows'], who='alice')['ok']
+    w.wait_for(lambda: status(w, 'testing_rows')['state'] == 'waiting', 'the answer to its take')
+    assert key in status(w, 'testing_rows')['obstacle'] and told() == [1, 0]
+    redis.delete(key)
+    w.wait_for(lambda: told() == [1, 1] and bench.events('testing_rows'), 'a run')
+    redis.set(key, 'TIMEOUT NOT EXPIRED')
+    w.wait_for(lambda: told() == [2, 1], 'the obstacle once more')
+    redis_server.stop()
+    try:
+        w.wait_for(lambda: not w.control('status')['worker']['servers']['redis']['ok'], 'redis missing')
+        w.wait_for(lambda: status(w, 'testing_rows')['state'] == 'queued', 'a take that is under way')
+        assert w.stop() == 0
+    finally:
+        redis_server.start()
+    assert told() == [2, 1]
+
+
 def test_goes_on_when_redis_is_back(bench, redis_server):
     bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '200 ms'})
     w = bench.worker()
