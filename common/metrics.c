@@ -185,8 +185,8 @@ Metrics *metrics_free(Metrics *m) {
         return NULL;
 }
 
-static void metrics_send(Metrics *m, const char *name, const char *value, const char *type, const MetricTag *tags,
-                         size_t n_tags) {
+static void metrics_send(Metrics *m, bool whole, const char *name, const char *value, const char *type,
+                         const MetricTag *tags, size_t n_tags) {
         _cleanup_buffer_ Buffer b = { 0 };
         struct sockaddr_storage address;
         socklen_t length = 0;
@@ -199,7 +199,7 @@ static void metrics_send(Metrics *m, const char *name, const char *value, const 
                 length = m->resolver->address_length;
         }
         (void) pthread_mutex_unlock(&m->resolver->mutex);
-        if (length == 0 || metrics_format(&b, &m->globals, name, value, type, tags, n_tags) < 0)
+        if (length == 0 || metrics_format(&b, &m->globals, whole, name, value, type, tags, n_tags) < 0)
                 return;
         /* Lost like any datagram: a missing agent is no failure of the caller. */
         (void) sendto(m->fd, b.data, b.length, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *) &address, length);
@@ -209,14 +209,15 @@ static void send_int(Metrics *m, const char *name, int64_t value, const char *ty
         char text[32];
 
         (void) snprintf(text, sizeof(text), "%lld", (long long) value);
-        metrics_send(m, name, text, type, tags, n);
+        metrics_send(m, false, name, text, type, tags, n);
 }
 
-static void send_double(Metrics *m, const char *name, double value, const char *type, const MetricTag *tags, size_t n) {
+static void send_double(Metrics *m, bool whole, const char *name, double value, const char *type, const MetricTag *tags,
+                        size_t n) {
         _cleanup_buffer_ Buffer b = { 0 };
 
         if (json_append_double(&b, value, false) == 0)
-                metrics_send(m, name, b.data, type, tags, n);
+                metrics_send(m, whole, name, b.data, type, tags, n);
 }
 
 void metrics_count(Metrics *m, const char *name, int64_t value, const MetricTag *tags, size_t n_tags) {
@@ -224,7 +225,7 @@ void metrics_count(Metrics *m, const char *name, int64_t value, const MetricTag 
 }
 
 void metrics_gauge(Metrics *m, const char *name, double value, const MetricTag *tags, size_t n_tags) {
-        send_double(m, name, value, "g", tags, n_tags);
+        send_double(m, false, name, value, "g", tags, n_tags);
 }
 
 void metrics_timing(Metrics *m, const char *name, int64_t msec, const MetricTag *tags, size_t n_tags) {
@@ -232,5 +233,5 @@ void metrics_timing(Metrics *m, const char *name, int64_t msec, const MetricTag 
 }
 
 void metrics_distribution(Metrics *m, const char *name, double value, const MetricTag *tags, size_t n_tags) {
-        send_double(m, name, value, "d", tags, n_tags);
+        send_double(m, true, name, value, "d", tags, n_tags);
 }

@@ -26,6 +26,5 @@ void metrics_count(Metrics *m, const char *name, int64_t value, const MetricTag 
 void metrics_gauge(Metrics *m, const char *name, double value, const MetricTag *tags, size_t n_tags);
 /* Whole milliseconds. */
 void metrics_timing(Metrics *m, const char *name, int64_t msec, const MetricTag *tags, size_t n_tags);
-/* Gauge with the explicit rate "|@1" where the original has it: duration_ratio has "explicit rate 1", which its client
- * does not print; kept as a separate call so that the byte form is decided in one place. */
+/* `name` is sent as it is: the original's only distribution, redis.connection_retries, has no service in front. */
 void metrics_distribution(Metrics *m, const char *name, double value, const MetricTag *tags, size_t n_tags);

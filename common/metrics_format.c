@@ -36,8 +36,8 @@ static void append_global(TagWriter *w, const char *name, const char *value, boo
         append_tag(w, name, value, sanitize);
 }
 
-int metrics_format(Buffer *b, const MetricsTags *globals, const char *name, const char *value, const char *type,
-                   const MetricTag *tags, size_t n_tags) {
+int metrics_format(Buffer *b, const MetricsTags *globals, bool whole, const char *name, const char *value,
+                   const char *type, const MetricTag *tags, size_t n_tags) {
         const MetricTag datadog[] = {
                 { "dd.internal.entity_id", globals->entity_id },
                 { "env", globals->env },
@@ -46,7 +46,7 @@ int metrics_format(Buffer *b, const MetricsTags *globals, const char *name, cons
         };
         TagWriter w = { .b = b, .own = tags, .n_own = n_tags, .first = true };
 
-        if (globals->service_name) {
+        if (globals->service_name && !whole) {
                 (void) buffer_append_string(b, globals->service_name);
                 /* some of the original's names are joined by an underscore, which they then begin with */
                 if (name[0] != '_')

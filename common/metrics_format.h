@@ -14,8 +14,9 @@ typedef struct MetricsTags {
         const char *version;
 } MetricsTags;
 
-int metrics_format(Buffer *b, const MetricsTags *globals, const char *name, const char *value, const char *type,
-                   const MetricTag *tags, size_t n_tags);
+/* whole: the service is not put in front of the name. */
+int metrics_format(Buffer *b, const MetricsTags *globals, bool whole, const char *name, const char *value,
+                   const char *type, const MetricTag *tags, size_t n_tags);
 
 /* metrics_new() without Settings: strings are copied. */
 int metrics_new_for(const char *host, uint16_t port, const MetricsTags *globals, Metrics **ret);

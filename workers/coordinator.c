@@ -135,6 +135,7 @@ static void coordinator_copy_options(Coordinator *c, const CoordinatorOptions *o
         for (size_t i = 0; i < o->n_dead; i++)
                 c->dead[i] = copy_text(o->dead_instances[i]);
         c->reconnect_error_threshold = o->reconnect_error_threshold;
+        c->metrics = o->metrics;
         c->reconnect_delay_usec = o->reconnect_delay_usec > MIN_DELAY_USEC ? o->reconnect_delay_usec : MIN_DELAY_USEC;
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/cancel.h"
 #include "common/lock.h"
+#include "common/metrics.h"
 
 typedef struct Coordinator Coordinator;
 
@@ -24,6 +25,7 @@ typedef struct CoordinatorOptions {
         uint64_t reconnect_delay_usec;
         uint64_t command_timeout_usec;      /* of one exchange; 0: 2 s */
         uint64_t reconnect_error_threshold; /* failed attempts of one outage, after which it is an error in the log */
+        Metrics *metrics; /* borrowed; NULL: none. Failed attempts are sent as redis.connection_retries */
 } CoordinatorOptions;
 
 typedef enum CoordinatorEventType {

@@ -72,8 +72,12 @@ static void complain(Coordinator *c, Slot *slot, const Error *e) {
                          "redis refused a lock operation");
 }
 
-/* A short outage is a warning, told by who hears of the change; one that lasts is an error, told once. */
+/* A short outage is a warning, told by who hears of the change; one that lasts is an error, told once. The metric is
+ * the original's, but for its tag: the original sends the URL with the password (runtime specification, section 7). */
 static void count_failure(Coordinator *c, const Error *e) {
+        const MetricTag url = { "url", redis_conn_display(c->redis) };
+
+        metrics_distribution(c->metrics, "redis.connection_retries", (double) (c->attempts + 1), &url, 1);
         if (c->attempts++ == c->reconnect_error_threshold)
                 log_error_object(LOG_LEVEL_ERROR, NULL, "coordinator", e, NULL, 0, "redis still cannot be reached");
 }

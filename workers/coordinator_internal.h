@@ -76,6 +76,7 @@ struct Coordinator {
         char **dead;
         size_t n_dead;
         uint64_t reconnect_delay_usec, reconnect_error_threshold;
+        Metrics *metrics;
 
         pthread_t thread;
         bool started;

@@ -162,6 +162,7 @@ static int make_coordinator(Worker *w, Error *reterr) {
                 .n_dead = w->start->n_dead,
                 .reconnect_delay_usec = settings_duration_usec(s, "redis.reconnect_delay"),
                 .reconnect_error_threshold = (uint64_t) settings_int(s, "redis.reconnect_error_threshold"),
+                .metrics = w->metrics,
         };
         int r = -ENOMEM;
 

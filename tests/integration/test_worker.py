@@ -1,11 +1,12 @@
 """A stand-alone worker on real servers: intervals, locks, the control socket, the drain, and servers that are missing."""
 import os
 import signal
+import socket
 
 import pytest
 
 import harness
-from servers import wait_until
+from servers import Redis, wait_until
 from testing_family import TABLES
 
 E_KEYS = 'roundtable.loops.*.task_extended_timeouts'
@@ -319,6 +320,29 @@ def test_goes_on_when_redis_is_back(bench, redis_server):
     w.wait_for(lambda: len(bench.events('testing_rows')) > n + 1, 'runs after redis came back')
     assert w.control('status')['worker']['servers']['redis']['ok']
     assert w.stop() == 0
+
+
+def test_failed_attempts_to_reach_redis_are_sent_without_the_password(bench):
+    agent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    agent.bind(('127.0.0.1', 0))
+    agent.settimeout(60)
+    with agent, Redis(tcp=True, password='sesame') as server:
+        server.client().set('roundtable.control.epoch', 1)
+        bench.tasks({'rows_sleep': '0 s'}, testing_rows={'interval': '50 ms'})
+        bench.deployment.settings(None, redis={'url': server.url, 'reconnect_delay': '10 ms'},
+                                  statsd={'host': '127.0.0.1', 'port': agent.getsockname()[1]})
+        w = bench.worker()
+        w.wait_for(lambda: bench.events('testing_rows'), 'the first run')
+        server.kill()
+        sent = []
+        while len(sent) < 3:
+            text = agent.recv(65536).decode()
+            if 'connection_retries' in text:
+                sent.append(text)
+        w.stop()
+    for i, text in enumerate(sent, 1):
+        assert text.startswith(f'redis.connection_retries:{i}|d|#NODE_ENV:'), text
+        assert text.endswith(f',SERVICE_NAME:roundtable,url:redis_//127.0.0.1_{server.port}/0'), text
 
 
 @pytest.mark.parametrize('threshold', [3, 1000000])

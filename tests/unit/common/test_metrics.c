@@ -75,7 +75,7 @@ Test(metrics, datagrams_are_the_originals) {
         metrics_count(m, "c", -2, NULL, 0);
         expect(fd, "roundtable.c:-2|c" GLOBALS);
         metrics_distribution(m, "d", 1e-7, NULL, 0);
-        expect(fd, "roundtable.d:1e-7|d" GLOBALS);
+        expect(fd, "d:1e-7|d" GLOBALS);
         metrics_gauge(m, "g", 1e21, NULL, 0);
         expect(fd, "roundtable.g:1e+21|g" GLOBALS);
         metrics_gauge(m, "g", __builtin_nan(""), NULL, 0);
@@ -89,7 +89,7 @@ Test(metrics, datagrams_are_the_originals) {
 static void expect_format(const MetricsTags *globals, const MetricTag *tags, size_t n, const char *expected) {
         _cleanup_buffer_ Buffer b = { 0 };
 
-        cr_assert_eq(metrics_format(&b, globals, "n", "1", "c", tags, n), 0);
+        cr_assert_eq(metrics_format(&b, globals, false, "n", "1", "c", tags, n), 0);
         cr_assert_str_eq(b.data, expected);
 }
 
