@@ -42,6 +42,7 @@ class TcpProxy:
         self.delay = 0.0
         self.connections = 0  # accepted so far, refused ones included
         self.requests = 0     # bytes from clients
+        self.on_request = None  # called with what a client has sent, before that is passed on, by its connection's thread
         self.dropped = 0      # bytes of answers that DROP_REPLIES kept
         self._mode = PASS
         self._changed = threading.Condition()
@@ -128,6 +129,8 @@ class TcpProxy:
                     break
                 if not reply:
                     self.requests += len(data)
+                if self.on_request and not reply:
+                    self.on_request(data)
                 if self._hold(reply):
                     sink.sendall(data)
                 else:

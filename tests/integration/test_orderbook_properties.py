@@ -3,7 +3,6 @@ with many markets. Seeds are fixed; ROUNDTABLE_TEST_BOOKS=N tries that many more
 import itertools
 import os
 import random
-import subprocess
 
 import pytest
 
@@ -353,20 +352,6 @@ def test_levels_that_are_touched_while_stale_ones_are_deleted_are_never_lost(wor
             assert len(sizes) == n_levels
 
 
-def peak_of(world, task):
-    """Greatest resident size of one run in the foreground, in KiB."""
-    code = ('import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, text=True); '
-            'print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.stderr.write(done.stdout)')
-    d = world.deployment
-    # AddressSanitizer keeps what was freed for a while
-    sanitizer = os.environ.get('ASAN_OPTIONS', '') + ':quarantine_size_mb=1:thread_local_quarantine_size_kb=64'
-    done = subprocess.run(['/usr/bin/python3', '-c', code, d.program_path('roundtable-worker'), '--run', task, '--no-lock',
-                           '--conf', d.conf], capture_output=True, text=True, env=dict(d.environment, ASAN_OPTIONS=sanitizer), timeout=180)
-    status, peak = map(int, done.stdout.split())
-    assert status == 0, done.stderr
-    return peak
-
-
 def test_memory_does_not_grow_with_the_number_of_markets(world):
     """1,000 markets with 500 levels a side, of which a tenth is zero and some books are crossed, against 64 of them."""
     now = world.server_time()
@@ -387,7 +372,7 @@ def test_memory_does_not_grow_with_the_number_of_markets(world):
                     pipeline.execute_command('COPY', source, target, 'REPLACE')
         pipeline.execute()
         for task in tasks:
-            peaks.setdefault(task, []).append(peak_of(world, task))
+            peaks.setdefault(task, []).append(world.deployment.peak_of(task))
     for task, (few, many) in peaks.items():
         # sixteen times the data; what grows is the listing
         assert many < 1.25 * few, peaks

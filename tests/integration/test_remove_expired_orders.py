@@ -1,16 +1,23 @@
 """remove_expired_orders against real PostgreSQL and Redis and a Kafka mock whose records kcat reads. Expected values:
 orders specification, sections 2.5, 3.1 and 4."""
 import contextlib
+import os
 import random
+import re
 import subprocess
+import sys
+import threading
 import time
 
 import pytest
 
-import vulcan_imitation as vulcan
-from campaign import Campaign, last_value_of_each_key
-from orders_world import TOPIC, finished, kafka_mock, world  # noqa: F401
-from vulcan_imitation import EXPIRY, Order
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'fault'))
+
+import vulcan_imitation as vulcan  # noqa: E402
+from campaign import Campaign, last_value_of_each_key  # noqa: E402
+from orders_world import TOPIC, finished, kafka_mock, world  # noqa: E402, F401
+from tcp_proxy import TcpProxy  # noqa: E402
+from vulcan_imitation import EXPIRY, Order  # noqa: E402
 
 TASK = 'remove_expired_orders'
 OWNER = 'dydx1v0rks90786p093z6m632sdml77facea7e88thm'
@@ -186,6 +193,32 @@ def test_pages_have_every_member_once(world, size):
     world.redis.flushall()
     done = world.run(TASK)
     assert trips - int(done.stdout.split(' round trips')[0].split()[-1]) == -(-21 // size)
+
+
+def test_memory_does_not_grow_with_the_members_of_the_set(world):
+    """Of ten members one is to be sent, four were replaced and five are orphans. Enough of them for many pages, and for
+    many batches, in either case."""
+    world.deployment.settings(None, kafka={'brokers': world.kafka.bootstrap, 'max_batch_size': '40000'})
+    versions = [vulcan.as_text(Order(OWNER, 1, block).redis_order) for block in (100, CUTOFF + 1)]
+    fill = '''for i = 1, tonumber(ARGV[1]) do
+                local id = string.format('%036d', i)
+                redis.call('ZADD', KEYS[1], 1 + i % 7, id)
+                if i % 10 < 5 then
+                  redis.call('SET', 'v4/orders/' .. id, ARGV[i % 10 == 0 and 2 or 3])
+                  redis.call('SET', 'v4/orderData/' .. id, '100_0_false')
+                end
+              end'''
+    peaks = {}
+    for n in (10000, 100000):
+        world.redis.flushall()
+        world.redis.eval(fill, 1, EXPIRY, n, *versions)
+        peaks[n] = world.deployment.peak_of(TASK)
+        assert world.redis.zcard(EXPIRY) == n // 2
+        metrics = world.agent.take()
+        assert sum(metrics['expiry_message_sent|c']) == n // 10 and len(metrics['kafka_batch_size|g']) > n // 5000
+        assert metrics['indexer_expired_order_has_newer_expiry|c'] == [4 * n // 10]
+    assert peaks[100000] < 1.1 * peaks[10000], peaks
+    world.kafka.kill()  # its records would be in the way of the tests behind this one
 
 
 def test_batches_are_bounded_and_span_pages(world):
@@ -372,10 +405,40 @@ def stored(w):
     return {k.decode().removeprefix('v4/orders/') for k in w.redis.keys('v4/orders/*')}
 
 
-def test_vulcan_places_replaces_updates_and_removes_meanwhile(world):
-    """However the runs meet Vulcan: each message is right when it is sent, and no live order is removed by any."""
+@pytest.fixture
+def proxy(redis_server):
+    with TcpProxy(redis_server.socket) as p:
+        yield p
+
+
+class Race:
+    """Before members of orphans are removed, Vulcan is quicker and places an order of one of them: `place` is told which.
+    To be called with what the worker sends to Redis."""
+
+    def __init__(self, world, place):
+        self.world, self.place = world, place
+        self.here = threading.local()  # of one connection
+        self.runs, self.lost = 0, []
+
+    def __call__(self, data):
+        uuid, self.here.uuid = getattr(self.here, 'uuid', None), None
+        if uuid:  # what was sent before has been answered
+            order, score = self.world.redis.pipeline().exists(f'v4/orders/{uuid}').zscore(EXPIRY, uuid).execute()
+            if order and score is None:
+                self.lost.append(uuid)
+        orphans = re.findall(rb'v4/orders/([-0-9a-f]{36})', data)
+        if re.match(rb'\*\d+\r\n\$(7\r\nEVALSHA|4\r\nEVAL)\r\n', data) and orphans:
+            self.here.uuid = random.choice(orphans).decode()
+            self.place(self.here.uuid)
+            self.runs += 1
+
+
+def test_vulcan_places_replaces_updates_and_removes_meanwhile(world, proxy):
+    """However the runs meet Vulcan: each message is right when it is sent, no live order is removed by any, and none loses
+    its place in the set."""
     seed = random.randrange(1 << 30)
     rng = random.Random(seed)
+    lock = threading.Lock()
     height = 1000
     world.sql('TRUNCATE blocks CASCADE')
     world.block(height)
@@ -387,9 +450,14 @@ def test_vulcan_places_replaces_updates_and_removes_meanwhile(world):
         return Order(OWNER if client_id % 2 else OTHER, client_id, block)
 
     def place(order):
-        if world.vulcan.place(order) != [0, 0]:
-            placed.setdefault(order.uuid, []).append(order.good_til_block)
+        with lock:
+            if world.vulcan.place(order) != [0, 0]:
+                placed.setdefault(order.uuid, []).append(order.good_til_block)
 
+    owners = {Order(owner, i, 0).uuid: (owner, i) for owner in (OWNER, OTHER) for i in range(1, 151)}
+    race = Race(world, lambda uuid: place(Order(*owners[uuid], height + 40)))
+    proxy.on_request = race
+    world.deployment.settings(None, redis={'url': f'redis://127.0.0.1:{proxy.port}'})
     worker = world.worker(TASK, interval='20 ms', page_size=7)
     worker.wait_for(lambda: finished(worker), 'a first run')
     while height < 1400 or sum(r.get('messages', 0) > 0 for r in finished(worker)) < 10:
@@ -417,6 +485,7 @@ def test_vulcan_places_replaces_updates_and_removes_meanwhile(world):
     before = len(finished(worker))
     worker.wait_for(lambda: len(finished(worker)) > before + 1, 'runs after the last block')
     assert worker.stop() == 0
+    assert race.runs > 5 and race.lost == [], (seed, race.runs)
     records = finished(worker)
     assert [r for r in records if r['result'] == 'failed' or r['itemsFailed']] == []
     assert sum(r.get('orphans_removed', 0) for r in records) > 0
