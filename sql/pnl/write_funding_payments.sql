@@ -10,9 +10,9 @@
 -- $2 bigint[]  x(1) ... x(n), ascending
 -- $3 boolean   whether positions and indices are carried over heights at which their market has no update
 --
--- Returns (what, name, height, count): rows written; rows that were there already; rows left out because another market
--- has their key; clob pairs of fills without a market; markets whose positions ended for want of an update.
-WITH heights AS (
+-- Returns (what, name, height, count): rows written; rows that were there already; rows whose key another market's has:
+-- moved, or left out; clob pairs of fills without a market; markets whose positions ended for want of an update.
+WITH RECURSIVE heights AS (
     SELECT height, ord::integer AS ord
       FROM unnest($2::bigint[]) WITH ORDINALITY AS h (height, ord)
 ), updates AS MATERIALIZED (
@@ -22,13 +22,26 @@ WITH heights AS (
       FROM heights h
       JOIN funding_index_updates u ON u."effectiveAtHeight" = h.height
      ORDER BY h.ord, u."perpetualId", u."eventId" DESC, u.id
+), instants AS (
+    SELECT ord, max("effectiveAt") AS at FROM updates GROUP BY ord
+), back (height, at, n) AS (
+    -- x(0) and the heights before it that are of its instant, looked for only if one behind it is, too
+    SELECT $1::bigint, max("effectiveAt"), 1 FROM funding_index_updates WHERE "effectiveAtHeight" = $1::bigint
+    UNION ALL
+    SELECT before.height, back.at, back.n + 1
+      FROM back
+     CROSS JOIN LATERAL (SELECT max("effectiveAtHeight") AS height
+                           FROM funding_index_updates
+                          WHERE "effectiveAtHeight" < back.height) AS before
+     WHERE CASE WHEN EXISTS (SELECT FROM instants t WHERE t.at = back.at)
+                THEN (SELECT max("effectiveAt") FROM funding_index_updates u WHERE u."effectiveAtHeight" = before.height) = back.at
+           END
 ), shifts AS (
-    -- two heights of one instant would have the same keys: the later one's are a microsecond later
-    SELECT t.ord, (row_number() OVER (PARTITION BY t.at ORDER BY t.ord) - 1) * interval '1 microsecond'
-           + CASE WHEN p.at >= t.at AND p.at < t.at + interval '1 millisecond'
-                  THEN p.at - t.at + interval '1 microsecond' ELSE interval '0' END AS shift
-      FROM (SELECT ord, max("effectiveAt") AS at FROM updates GROUP BY ord) AS t
-     CROSS JOIN (SELECT max("createdAt") AS at FROM funding_payments WHERE "createdAtHeight" = $1::bigint) AS p
+    -- several heights of one instant would have the same keys: each is a microsecond later than the one before
+    SELECT t.ord, (row_number() OVER (PARTITION BY t.at ORDER BY t.ord) - 1
+                   + CASE WHEN t.at = b.at THEN b.n ELSE 0 END) * interval '1 microsecond' AS shift
+      FROM instants t
+     CROSS JOIN (SELECT at, max(n) AS n FROM back GROUP BY at) AS b
 ), bounds AS MATERIALIZED (
     -- where the first window of a market begins, and its index there
     SELECT m.market, CASE WHEN $3::boolean THEN coalesce(b.height, 0) ELSE $1::bigint END AS lower, b."fundingIndex",
@@ -121,14 +134,37 @@ WITH heights AS (
     INSERT INTO persistent_cache (key, value)
     VALUES ('fundingPaymentsLastProcessedHeight', (($2::bigint[])[cardinality($2::bigint[])])::text)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value
-), missing AS (
-    SELECT w.market, w.height, EXISTS (SELECT FROM funding_payments p
-                                        WHERE p."subaccountId" = w.account AND p."createdAtHeight" = w.height
-                                          AND p."perpetualId" = w.market) AS known
+), missing AS MATERIALIZED (
+    SELECT w.*, EXISTS (SELECT FROM funding_payments p
+                         WHERE p."subaccountId" = w.account AND p."createdAtHeight" = w.height
+                           AND p."perpetualId" = w.market) AS known
       FROM wanted w
       LEFT JOIN written r ON r."subaccountId" = w.account AND r."createdAtHeight" = w.height
                          AND r."perpetualId" = w.market
      WHERE r."subaccountId" IS NULL AND (SELECT count(*) FROM written) < (SELECT count(*) FROM wanted)
+), moved AS (
+    -- A row less is a position that begins anew at the next height. Where the key is taken, by another market of that
+    -- ticker above all: in the second half of the millisecond, where the shifts above do not get to, one behind the other.
+    INSERT INTO funding_payments ("subaccountId", "createdAt", "createdAtHeight", "perpetualId", ticker, "oraclePrice",
+                                  size, side, rate, payment, "fundingIndex")
+    SELECT m.account, place.at, m.height, m.market, m.ticker, m."oraclePrice", m.size, m.side, m.rate, m.payment,
+           m."fundingIndex"
+      FROM (SELECT *, date_trunc('milliseconds', at) AS base,
+                   row_number() OVER (PARTITION BY account, ticker, date_trunc('milliseconds', at)
+                                      ORDER BY height, market) - 1 AS n
+              FROM missing
+             WHERE NOT known) AS m
+     CROSS JOIN LATERAL (SELECT at
+                           FROM (SELECT m.base + (500 + k) * interval '1 microsecond' AS at
+                                   FROM generate_series(0, 499) AS k) AS t
+                          WHERE NOT EXISTS (SELECT FROM funding_payments p
+                                             WHERE p."subaccountId" = m.account AND p."createdAt" = t.at
+                                               AND p.ticker = m.ticker)
+                          ORDER BY at
+                         OFFSET m.n
+                          LIMIT 1) AS place
+    ON CONFLICT DO NOTHING
+    RETURNING "subaccountId", "createdAtHeight", "perpetualId"
 ), ends AS (
     SELECT market, chain, max(ord) AS ord FROM steps GROUP BY market, chain
 ), holes AS (
@@ -141,15 +177,19 @@ WITH heights AS (
       FROM held h
      WHERE NOT $3::boolean AND NOT EXISTS (SELECT FROM updates u WHERE u.market = h.market AND u.ord = 1)
 )
-SELECT 'written' AS what, NULL AS name, NULL::bigint AS height, count(*) AS n
-  FROM written
+SELECT 'written' AS what, NULL AS name, NULL::bigint AS height,
+       (SELECT count(*) FROM written) + (SELECT count(*) FROM moved) AS n
 UNION ALL
 SELECT 'known', NULL, NULL, count(*) FROM missing WHERE known
 UNION ALL
-(SELECT 'clash', coalesce(m.ticker, missing.market::text), missing.height, count(*)
-   FROM missing LEFT JOIN perpetual_markets m ON m.id = missing.market
-  WHERE NOT known
-  GROUP BY missing.market, m.ticker, missing.height
+(SELECT CASE WHEN moved."subaccountId" IS NULL THEN 'clash' ELSE 'moved' END, coalesce(m.ticker, missing.market::text),
+        missing.height, count(*)
+   FROM missing
+   LEFT JOIN moved ON moved."subaccountId" = missing.account AND moved."createdAtHeight" = missing.height
+                  AND moved."perpetualId" = missing.market
+   LEFT JOIN perpetual_markets m ON m.id = missing.market
+  WHERE NOT missing.known
+  GROUP BY 1, missing.market, m.ticker, missing.height
   ORDER BY missing.height, missing.market)
 UNION ALL
 (SELECT 'pair', pair::text, NULL, sum(n)::bigint

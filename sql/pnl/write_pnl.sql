@@ -7,21 +7,32 @@
 -- $1 bigint    x(0)
 -- $2 bigint[]  x(1) ... x(n), ascending
 --
--- Returns (what, name, height, count): rows written; rows that were there already; rows that another height's row keeps
--- out; accounts with fills whose fee is no number, which counts as 0.
-WITH heights AS (
+-- Returns (what, name, height, count): rows written; rows that were there already; rows that another height's row was in the
+-- way of: moved, or kept out; accounts with fills whose fee is no number, which counts as 0.
+WITH RECURSIVE heights AS (
     SELECT h.height, h.ord::integer AS ord, max(p."createdAt") AS at
       FROM unnest($2::bigint[]) WITH ORDINALITY AS h (height, ord)
       JOIN funding_payments p ON p."createdAtHeight" = h.height
      GROUP BY h.height, h.ord
+), back (height, at, n) AS (
+    -- x(0) and the heights before it that are of its instant, looked for only if one behind it is, too
+    SELECT $1::bigint, max("createdAt"), 1 FROM funding_payments WHERE "createdAtHeight" = $1::bigint
+    UNION ALL
+    SELECT before.height, back.at, back.n + 1
+      FROM back
+     CROSS JOIN LATERAL (SELECT max("createdAtHeight") AS height
+                           FROM funding_payments
+                          WHERE "createdAtHeight" < back.height) AS before
+     WHERE CASE WHEN EXISTS (SELECT FROM heights h WHERE h.at = back.at)
+                THEN (SELECT max("createdAt") FROM funding_payments p WHERE p."createdAtHeight" = before.height) = back.at
+           END
 ), moments AS (
-    -- two heights of one instant would have the same keys: the later one's are a microsecond later
+    -- several heights of one instant would have the same keys: each is a microsecond later than the one before
     SELECT h.ord, h.height,
-           h.at + (row_number() OVER (PARTITION BY h.at ORDER BY h.ord) - 1) * interval '1 microsecond'
-           + CASE WHEN p.at >= h.at AND p.at < h.at + interval '1 millisecond'
-                  THEN p.at - h.at + interval '1 microsecond' ELSE interval '0' END AS at
+           h.at + (row_number() OVER (PARTITION BY h.at ORDER BY h.ord) - 1
+                   + CASE WHEN h.at = b.at THEN b.n ELSE 0 END) * interval '1 microsecond' AS at
       FROM heights h
-     CROSS JOIN (SELECT max("createdAt") AS at FROM pnl WHERE "createdAtHeight" = $1::bigint) AS p
+     CROSS JOIN (SELECT at, max(n) AS n FROM back GROUP BY at) AS b
 ), payments AS (
     SELECT p."subaccountId" AS account, h.ord, sum(p.payment) AS funding, sum(p.size * p."oraclePrice") AS value
       FROM (SELECT 0 AS ord, $1::bigint AS height UNION ALL SELECT ord, height FROM heights) AS h
@@ -81,19 +92,40 @@ WITH heights AS (
     INSERT INTO persistent_cache (key, value)
     VALUES ('pnlLastProcessedHeight', (($2::bigint[])[cardinality($2::bigint[])])::text)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value
-), missing AS (
-    SELECT w.account, w.height,
-           EXISTS (SELECT FROM pnl p WHERE p."subaccountId" = w.account AND p."createdAtHeight" = w.height) AS known
+), missing AS MATERIALIZED (
+    SELECT w.*, EXISTS (SELECT FROM pnl p WHERE p."subaccountId" = w.account AND p."createdAtHeight" = w.height) AS known
       FROM wanted w
       LEFT JOIN written r ON r."subaccountId" = w.account AND r."createdAtHeight" = w.height
      WHERE r."subaccountId" IS NULL AND (SELECT count(*) FROM written) < (SELECT count(*) FROM wanted)
+), moved AS (
+    -- where another height's row is in the way: in the second half of the millisecond, where the shifts above do not get
+    -- to, one behind the other
+    INSERT INTO pnl ("subaccountId", "createdAt", "createdAtHeight", equity, "netTransfers", "totalPnl")
+    SELECT m.account, place.at, m.height, m.total + m.net, m.net, m.total
+      FROM (SELECT *, date_trunc('milliseconds', at) AS base,
+                   row_number() OVER (PARTITION BY account, date_trunc('milliseconds', at) ORDER BY height) - 1 AS n
+              FROM missing
+             WHERE NOT known) AS m
+     CROSS JOIN LATERAL (SELECT at
+                           FROM (SELECT m.base + (500 + k) * interval '1 microsecond' AS at
+                                   FROM generate_series(0, 499) AS k) AS t
+                          WHERE NOT EXISTS (SELECT FROM pnl p WHERE p."subaccountId" = m.account AND p."createdAt" = t.at)
+                          ORDER BY at
+                         OFFSET m.n
+                          LIMIT 1) AS place
+    ON CONFLICT DO NOTHING
+    RETURNING "subaccountId", "createdAtHeight"
 )
-SELECT 'written' AS what, NULL AS name, NULL::bigint AS height, count(*) AS n
-  FROM written
+SELECT 'written' AS what, NULL AS name, NULL::bigint AS height,
+       (SELECT count(*) FROM written) + (SELECT count(*) FROM moved) AS n
 UNION ALL
 SELECT 'known', NULL, NULL, count(*) FROM missing WHERE known
 UNION ALL
-(SELECT 'clash', account::text, height, 1 FROM missing WHERE NOT known ORDER BY height, account)
+(SELECT CASE WHEN moved."subaccountId" IS NULL THEN 'clash' ELSE 'moved' END, m.account::text, m.height, 1
+   FROM missing m
+   LEFT JOIN moved ON moved."subaccountId" = m.account AND moved."createdAtHeight" = m.height
+  WHERE NOT m.known
+  ORDER BY m.height, m.account)
 UNION ALL
 (SELECT 'fee', account::text, NULL, sum(unusable)::bigint
    FROM trades

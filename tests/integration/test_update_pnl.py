@@ -180,14 +180,40 @@ def test_two_heights_of_one_instant(world):
     assert world.sql('SELECT "createdAtHeight", "createdAt"::text, "totalPnl"::text FROM pnl ORDER BY 1') == one_by_one
 
 
-def test_a_foreign_row_in_the_way_stops_the_height_and_is_named(world):
-    """Without its row an account's history would begin anew."""
+@pytest.mark.parametrize('rows', [1, 50000])
+def test_a_foreign_row_in_the_way_moves_that_of_its_account_and_is_named(world, rows):
+    """Without its row an account's history would begin anew, and with an error everybody's would end."""
+    alice, bob = world.accounts('dydx1alice', 'dydx1bob')
+    world.settings(transaction_rows=rows)
+    world.transfers((1, '5', None, alice), (1, '5', None, bob))
+    for height in (100, 200, 300, 301):
+        payment(world, height, alice, '1', at=time_of(min(height, 300)), market=height - 300 if height > 300 else 0)
+    for moment in ('02:00:00', '02:00:00.0005', '03:00:00', '03:00:00.000001'):
+        world.insert('pnl', subaccountId=bob, createdAt=f'2024-03-01T{moment}Z', createdAtHeight=7, equity='0',
+                     netTransfers='0', totalPnl='0')
+    done = world.run(TASK)
+    assert all(f'account {bob}' in said(done) and f'the time of height {h} ' in said(done) for h in (200, 300, 301))
+    assert world.cache(PNL_CHECKPOINT) == '301' and f'account {alice}' not in said(done)
+    found = world.sql('SELECT "createdAtHeight", "subaccountId"::text, "totalPnl"::text, equity::text, "createdAt"::time::text '
+                      'FROM pnl WHERE "createdAtHeight" > 7 ORDER BY 1, 2')
+    assert found == sorted([
+        (100, alice, '1', '6', '01:00:00'), (100, bob, '0', '5', '01:00:00'),
+        (200, alice, '2', '7', '02:00:00'), (200, bob, '0', '5', '02:00:00.000501'),
+        (300, alice, '3', '8', '03:00:00'), (300, bob, '0', '5', '03:00:00.0005'),
+        (301, alice, '4', '9', '03:00:00.000001'), (301, bob, '0', '5', '03:00:00.000501')])
+    # they are there already when the checkpoint is lost
+    world.sql('DELETE FROM persistent_cache')
+    assert 'moved' not in said(world.run(TASK))
+    assert world.sql('SELECT count(*) FROM pnl WHERE "createdAtHeight" > 7') == [(8,)]
+
+
+def test_without_any_place_for_a_row_the_height_fails_and_the_account_is_named(world):
     alice, bob = world.accounts('dydx1alice', 'dydx1bob')
     world.transfers((1, '5', None, alice), (1, '5', None, bob))
     payment(world, 100, alice, '1')
     payment(world, 200, alice, '1')
-    world.insert('pnl', subaccountId=bob, createdAt=time_of(200), createdAtHeight=7, equity='0', netTransfers='0',
-                 totalPnl='0')
+    world.sql('INSERT INTO pnl SELECT %s, %s::timestamptz + i * interval \'1 microsecond\', 7, 0, 0, 0 '
+              'FROM generate_series(0, 999) AS i', (bob, time_of(200)))
     done = world.run(TASK, expect=1)
     assert f'account {bob}' in said(done) and 'height 200' in said(done)
     assert world.cache(PNL_CHECKPOINT) == '100'

@@ -24,9 +24,10 @@ static void tell(TaskContext *ctx, const HeightNotice *n) {
                                  n->height, (long long) n->count);
         } else {
                 item = str_printf("market %s at height %s", n->name, n->height);
-                task_item_failed(ctx, item ? item : n->name,
-                                 "%lld payments have the same account, time and ticker as those of another market",
-                                 (long long) n->count);
+                task_item_failed(
+                        ctx, item ? item : n->name,
+                        "%lld payments have the same account, time and ticker as others: %s", (long long) n->count,
+                        str_eq(n->what, "moved") ? "they are moved by less than a millisecond" : "they are left out");
         }
 }
 

@@ -11,18 +11,26 @@ static int check(const HeightNotice *n, Error *reterr) {
 
         if (!str_eq(n->what, "clash"))
                 return 0;
-        r = error_set(reterr, ERROR_NEVER, -EEXIST,
-                      "table pnl: account %s has a row at the time of height %s that belongs to another height",
-                      n->name, n->height);
-        error_set_hint(reterr, "find out where that row comes from; the task goes on when it is gone");
+        r = error_set(
+                reterr, ERROR_NEVER, -EEXIST,
+                "table pnl: account %s has rows at the time of height %s, and in the whole millisecond, that belong to "
+                "other heights",
+                n->name, n->height);
+        error_set_hint(reterr, "find out where these rows come from; the task goes on when they are gone");
         return r;
 }
 
 static void tell(TaskContext *ctx, const HeightNotice *n) {
         _cleanup_free_ char *item = str_printf("account %s", n->name);
 
-        task_item_failed(ctx, item ? item : n->name, "the fee of %lld of its fills is no number and counts as 0",
-                         (long long) n->count);
+        if (str_eq(n->what, "moved"))
+                task_item_failed(ctx, item ? item : n->name,
+                                 "a row of another height has the time of height %s in table pnl: that of this height "
+                                 "is moved by less than a millisecond",
+                                 n->height);
+        else
+                task_item_failed(ctx, item ? item : n->name,
+                                 "the fee of %lld of its fills is no number and counts as 0", (long long) n->count);
 }
 
 int update_pnl_run(TaskContext *ctx) {
