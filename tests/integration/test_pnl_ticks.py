@@ -164,6 +164,19 @@ def test_funding_is_looked_for_among_14400_blocks(world):
     assert {t[0]: t[1] for t in world.ticks()} == values
 
 
+def test_an_hour_is_not_lost_because_its_tick_was_seconds_early(world):
+    """59:59.999 and 00:00.000 are a millisecond apart, and of two hours."""
+    example(world)
+    times = ('2024-03-01T12:59:59.999Z', '2024-03-01T13:00:00.000Z', '2024-03-01T13:59:59.500Z', '2024-03-01T14:00:00.250Z')
+    world.sql('UPDATE blocks SET time = %s', (times[0],))
+    for i, t in enumerate(times):
+        if i > 0:
+            world.block(20000 + i, t)
+        world.run(TASK, usec(t) + 1000)
+    # the third is of the hour of the second
+    assert [t[5] for t in world.ticks() if t[0] == ALICE] == [times[0], times[1], times[3]]
+
+
 def test_how_far_funding_is_looked_for_is_a_setting(world):
     example(world)
     world.tick(*ALICE_BEFORE)
@@ -528,6 +541,31 @@ def test_round_trips_do_not_grow_with_accounts(world):
     assert trips[0] == trips[1]
 
 
+def test_more_accounts_than_a_page_of_names_and_of_redis(world):
+    """Ids of new accounts go through the worker 5,000 at a time, and so do the entries of the hash, both ways."""
+    n = 10001
+    world.block(20000, NOON)
+    world.sql('INSERT INTO subaccounts (id, address, "subaccountNumber", "updatedAt", "updatedAtHeight") '
+              "SELECT md5(i::text)::uuid, 'dydx1acc' || i, 0, now(), 1 FROM generate_series(1, %s) AS i", (n,))
+    world.sql('INSERT INTO transfers (id, "recipientSubaccountId", "senderWalletAddress", "assetId", size, "eventId", '
+              '"transactionHash", "createdAt", "createdAtHeight") '
+              "SELECT md5(i::text)::uuid, md5(i::text)::uuid, 'wallet', '0', i, decode(lpad(to_hex(i), 24, '0'), 'hex'), '', "
+              'now(), 5 FROM generate_series(1, %s) AS i', (n,))
+
+    def ids(created):
+        found = world.sql('SELECT "subaccountId"::text, id::text FROM pnl_ticks')
+        return len(found) == n and all(id == tick_id(s, created) for s, id in found)
+    world.run(TASK, NOW)
+    assert ids(NOW) and world.redis.hlen(LATEST) == n
+    assert world.sql('SELECT sum("netTransfers")::bigint FROM pnl_ticks') == [(n * (n + 1) // 2,)]
+    # now Redis alone knows the ticks: an account that is not read there would have its transfer once more
+    world.sql('TRUNCATE pnl_ticks')
+    world.block(20100, '2024-03-01T13:00:05Z')
+    world.run(TASK, '2024-03-01T13:00:20.000Z')
+    assert ids('2024-03-01T13:00:20.000Z') and world.sql('SELECT sum("netTransfers")::bigint FROM pnl_ticks') == [(0,)]
+    assert {v['blockHeight'] for v in world.hash().values()} == {'20100'}
+
+
 # crashes, concurrency
 
 def reset(w):
@@ -696,3 +734,41 @@ def test_random_data_equals_the_row_by_row_evaluation(world):
             made_any += len(made)
             failed_any += len(failed)
     assert made_any > 80 and failed_any > 20
+
+
+def test_random_hours_that_are_filled_equal_the_row_by_row_evaluation(world):
+    """In pages of any size: accounts that have changed, fail, are new, or have ticks already are among them."""
+    filled = failed_any = 0
+    for seed in range(100, 108):
+        r = random.Random(seed)
+        world.clear()
+        cached = random_world(world, r)
+        ((height, time),) = world.sql('SELECT "blockHeight", time FROM blocks')
+        begins = time.replace(minute=0, second=0, microsecond=0)
+        world.tick(world.subaccount('dydx1before'), 1, iso(begins - datetime.timedelta(hours=1)))
+        world.sql('DELETE FROM pnl_ticks WHERE "blockTime" >= %s', (begins,))
+        world.sql('UPDATE pnl_ticks SET "blockHeight" = least("blockHeight", %s)', (height - 1,))
+        heights = [height, height + 10, height + 20, height + 30]
+        for h, hours in zip(heights[1:], (1, 3, 4)):
+            world.block(h, iso(begins + datetime.timedelta(hours=hours, seconds=r.randrange(3600))))
+        for a, in world.sql('SELECT id FROM subaccounts ORDER BY id'):
+            if r.random() < 0.3:
+                world.sql('UPDATE subaccounts SET "updatedAtHeight" = %s WHERE id = %s', (height + r.choice((0, 5, 10, 11, 25)), a))
+        known = [id for id, in world.sql('SELECT id FROM pnl_ticks')]
+        made = set()
+        for h in heights:
+            # ticks of earlier hours are the ones before those of later hours
+            of_hour, failed = ticks_due(world, cached, past=h if h < heights[-1] else None, made_before=made)
+            made |= of_hour
+            filled += len(of_hour) if h < heights[-1] else 0
+            failed_any += len(failed)
+        world.settings(tick_accounts_per_run=r.choice((1, 2, 2, 3, 65000)))
+        for _ in range(20):
+            world.run(TASK, NOW)
+            if not rest(world):
+                break
+        got = {tuple(row) for row in world.sql(
+            'SELECT "subaccountId", equity::text, "totalPnl"::text, "netTransfers"::text, "blockHeight", "blockTime" '
+            'FROM pnl_ticks WHERE NOT id = ANY (%s::uuid[])', (known,))}
+        assert got == made, (seed, got - made, made - got)
+    assert filled > 30 and failed_any > 10, (filled, failed_any)

@@ -31,31 +31,39 @@ def rows(world, table):
         return [dict(zip(names, row)) for row in cursor.fetchall()]
 
 
-def ticks_due(world, cached, interval=3600000, limit=65000):
+def ticks_due(world, cached, interval=3600000, limit=65000, past=None, made_before=()):
     """The ticks that a run at this state of the database writes for the hour of the latest block, and the accounts it
     cannot compute: ({(subaccount, equity, totalPnl, netTransfers, height, time)}, {subaccount}).
 
     cached: subaccount -> (height, datetime) of the entries in Redis.
+    past: height of the block of an earlier hour that is filled: accounts that have changed since, or have a later tick,
+    have none. made_before: ticks of hours that were filled before, which the table does not have yet.
     """
     blocks = {b['blockHeight']: b['time'] for b in rows(world, 'blocks')}
-    height = max(blocks)
+    top = max(blocks)
+    height = top if past is None else past
     time = blocks[height]
     hour = milliseconds(time) // interval
+    ticks = rows(world, 'pnl_ticks') + [dict(subaccountId=t[0], blockHeight=t[4], blockTime=t[5], createdAt=t[5])
+                                        for t in made_before]
     latest = {}
-    for t in rows(world, 'pnl_ticks'):
+    for t in ticks:
         known = latest.get(t['subaccountId'])
         if known is None or (t['blockHeight'], t['createdAt']) > known[:2]:
             latest[t['subaccountId']] = (t['blockHeight'], t['createdAt'], t['blockTime'])
     previous = {s: (h, at) for s, (h, _, at) in latest.items()}
     for s, (h, at) in cached.items():
-        if h <= height and (s not in previous or h > previous[s][0]):
+        if h <= top and (s not in previous or h > previous[s][0]):
             previous[s] = (h, at)
     transfers = [t for t in rows(world, 'transfers') if t['createdAtHeight'] <= height]
     members = {t[side] for t in transfers for side in ('senderSubaccountId', 'recipientSubaccountId')} - {None}
     accounts = {s['id']: s for s in rows(world, 'subaccounts')}
     # one tick an hour, whichever of the two knows it
-    done = {s for s, at in [(t['subaccountId'], t['blockTime']) for t in rows(world, 'pnl_ticks')] +
-            [(s, at) for s, (h, at) in cached.items() if h <= height] if milliseconds(at) // interval == hour}
+    done = {s for s, at in [(t['subaccountId'], t['blockTime']) for t in ticks] +
+            [(s, at) for s, (h, at) in cached.items() if h <= top]
+            if milliseconds(at) // interval == hour or (past is not None and milliseconds(at) // interval > hour)}
+    if past is not None:
+        done |= {s for s, row in accounts.items() if row['updatedAtHeight'] > height}
     due = sorted((s not in previous, s) for s in members if s in accounts and s not in done)[:limit]
     markets = {p['id']: p['marketId'] for p in rows(world, 'perpetual_markets')}
     funding, prices = rows(world, 'funding_index_updates'), rows(world, 'oracle_prices')
