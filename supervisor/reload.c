@@ -63,6 +63,12 @@ void reload_check_answers(Supervisor *s) {
         json_decref(failed);
 }
 
+void reload_abandon(Supervisor *s) {
+        while (s->n_reloads > 0)
+                control_reply_error(s->reloads[--s->n_reloads], EXIT_CODE_TRY_AGAIN,
+                                    "the settings are valid and in force when it starts again", "the service stops");
+}
+
 /* Whether the worker must be restarted to be what `settings` say. */
 static bool worker_differs(WorkerProcess *w) {
         json_t *wanted;

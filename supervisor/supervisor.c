@@ -116,6 +116,7 @@ void supervisor_stop(Supervisor *s, int exit_code) {
         s->exit_code = exit_code;
         (void) sd_notify(false, "STOPPING=1\nSTATUS=stopping");
         supervisor_extend_timeout(s);
+        reload_abandon(s);
         for (size_t i = 0; i < s->n_workers; i++)
                 worker_process_stop(&s->workers[i], false);
         supervisor_workers_changed(s);

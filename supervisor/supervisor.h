@@ -155,6 +155,8 @@ void status_reply(Supervisor *s, ControlRequest *request);
 /* reload.c */
 void reload_request(Supervisor *s, ControlRequest *request, bool dry_run); /* NULL request: SIGHUP */
 void reload_check_answers(Supervisor *s);
+/* Answers those that wait with 75: the service stops, and nobody will see the workers settle. */
+void reload_abandon(Supervisor *s);
 /* forward.c: hands a request on to the workers it is about, and answers with what they answered. */
 void forward_request(Supervisor *s, ControlRequest *request, const json_t *message, uid_t uid);
 /* cgroup.c: all harmless without delegation. */

@@ -237,6 +237,23 @@ def test_reloads_during_a_drain_coalesce(fake):
     assert fake.handover()['settings']['values']['testing.worker.watchdog'] == 17000000, fake.handover()
 
 
+def test_reloads_that_wait_are_answered_when_the_service_stops(fake):
+    s = fake.start()
+    pid = ready(fake)['pid']
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        fake.deployment.settings('testing', watchdog='19 s')
+        reloads = [fake.start_verb('reload') for _ in range(2)]
+        s.wait_for(lambda: len([r for r in s.records(at='supervisor#reload') if r['level'] == 'info']) == len(reloads),
+                   'the reloads begun')
+        s.signal(signal.SIGTERM)
+        assert [p.wait(30) for p in reloads] == [75] * 2, 'at once: its worker does not stop yet'
+        assert s.running()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert s.wait() == 0
+
+
 @pytest.mark.parametrize('word', ['late75', 'late78'])
 def test_a_refusal_of_the_old_settings_does_not_keep_the_new_ones_from_starting(fake, word):
     fake.say(word)
