@@ -1,7 +1,7 @@
 #pragma once
 
 /* libpq with deadlines: every wait is PQsend* plus poll on {socket, cancel token}. On cancel a cancel request is sent
- * from a helper thread; after 2 s without an answer the socket is closed. Session: UTC, ISO dates,
+ * from a helper thread; after 2 s without an answer the socket is closed. Session: UTC, ISO dates, READ COMMITTED,
  * application_name=roundtable/<family>/<task>, statement_timeout, idle_in_transaction_session_timeout 60 s,
  * connect_timeout 5, keep-alives 10/5/3, tcp_user_timeout 30 s, client_connection_check_interval where the server has
  * it. Names are resolved by a thread of their own.

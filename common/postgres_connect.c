@@ -189,7 +189,7 @@ static int set_up_session(PgConn *c, const char *application_name, uint64_t stat
 
                 (void) buffer_append_string(
                         &b, "SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'; SET intervalstyle = 'postgres';"
-                            " SET bytea_output = 'hex';"
+                            " SET bytea_output = 'hex'; SET default_transaction_isolation = 'read committed';"
                             " SET idle_in_transaction_session_timeout = '60s';");
                 if (check_interval)
                         (void) buffer_append_string(&b, " SET client_connection_check_interval = '10s';");

@@ -3,6 +3,7 @@
 postgres-probe does one call per line; what it answers is compared, and how long a call may take is bounded by its
 deadline, the 2 s for a cancel request and the 5 s for a connection, far below what the kernel's own time-outs would be.
 """
+import contextlib
 import json
 import os
 import shutil
@@ -316,6 +317,29 @@ def test_the_answer_to_commit_is_lost(postgres, database, probe):
         assert postgres.execute('SELECT v FROM t', database=database) == [(1,)]
     finally:
         eater.close()
+
+
+def test_the_databases_own_isolation_is_not_that_of_the_tasks(postgres, database, probe):
+    """Tasks are written for READ COMMITTED: what waited for a row or an advisory lock sees what its holder committed."""
+    postgres.execute(f"ALTER DATABASE {database} SET default_transaction_isolation = 'serializable'")
+    with contextlib.closing(postgres.connect(database)) as c, c.cursor() as cursor:
+        cursor.execute('SHOW transaction_isolation')
+        assert cursor.fetchone() == ('serializable',)
+    p = probe(postgres, DB_NAME=database)
+    p.ok('acquire 0')
+    p.ok('query 0 CREATE TABLE t (v int)')
+    p.ok('begin 0')
+    assert p.ok('query 0 SELECT count(*) FROM t')['value'] == '0'
+    postgres.execute('INSERT INTO t VALUES (1)', database=database)
+    assert p.ok('query 0 SELECT count(*) FROM t')['value'] == '1'
+    p.ok('commit 0')
+    # whoever wants a snapshot for several statements still gets it
+    p.ok('query 0 BEGIN ISOLATION LEVEL REPEATABLE READ')
+    assert p.ok('query 0 SELECT count(*) FROM t')['value'] == '1'
+    postgres.execute('INSERT INTO t VALUES (2)', database=database)
+    assert p.ok('query 0 SELECT count(*) FROM t')['value'] == '1'
+    p.ok('commit 0')
+    p.ok('release')
 
 
 class BlackHole:

@@ -74,6 +74,7 @@ Test(postgres, session_is_what_every_task_relies_on) {
         assert_value(&f, "SHOW datestyle", "ISO, MDY");
         assert_value(&f, "SHOW intervalstyle", "postgres");
         assert_value(&f, "SHOW bytea_output", "hex");
+        assert_value(&f, "SHOW default_transaction_isolation", "read committed");
         assert_value(&f, "SHOW idle_in_transaction_session_timeout", "1min");
         assert_value(&f, "SHOW client_connection_check_interval", "10s");
         assert_value(&f, "SHOW application_name", "roundtable/test/unit");
