@@ -91,6 +91,16 @@ def test_env_dir_is_read_only_when_asked_for(conf, roundtable):
     assert 'database.port = 7000' in roundtable('config', 'show', '--env-dir', str(conf)).stdout
 
 
+def test_nothing_is_asked_of_services_that_are_not_used(conf, roundtable):
+    """The original demands these in production, whatever it runs: there they are neither needed nor in the way."""
+    needed = {'NODE_ENV': 'production', 'KAFKA_BROKER_URLS': 'kafka:9092'}
+    unused = {'BUGSNAG_KEY': 'k', 'SEND_BUGSNAG_ERRORS': 'true', 'AWS_ACCOUNT_ID': '1', 'AWS_REGION': 'us-east-1',
+              'S3_BUCKET_ARN': 'a', 'ECS_TASK_ROLE_ARN': 'a', 'KMS_KEY_ARN': 'a', 'RDS_INSTANCE_NAME': 'n'}
+    without, given = roundtable('config', 'show', **needed), roundtable('config', 'show', **needed, **unused)
+    assert without.returncode == given.returncode == 0, without.stderr + given.stderr
+    assert without.stdout == given.stdout and 'node_env = production' in without.stdout
+
+
 def test_list_gives_tasks_and_origins(conf, roundtable):
     (conf / 'workers' / 'market.conf').write_text('tasks = { market_updater = { enabled = false; }; };\n')
     done = roundtable('list', '--json', LOOPS_INTERVAL_MS_MARKET_UPDATER='1500')

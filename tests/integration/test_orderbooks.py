@@ -281,6 +281,7 @@ def test_mid_prices(world):
     world.redis.zadd('v4/orderbook_mid_prices/X-USD', {'100.25': 1700000000, '100.5': 1700000001})
     record = world.do('cache-orderbook-mid-prices')
     assert world.prices('X-USD') == {'100.5': 1700000001, '100.75': NOW}
+    assert record['durationUsec'] > 0  # though the wall clock stands still
     assert world.prices('Y-USD') == {'0.32000000000000001': NOW}
     assert record['mid_prices'] == 2
     assert world.tell('cache-orderbook-mid-prices#runTask')[0]['markets'] == 'X-USD, Y-USD'

@@ -48,7 +48,8 @@ def settle(worker, result, more=2):
 
 def test_outages_are_told_once_and_end_by_themselves(deployment, broker, topic):
     address = broker.address('proxied')
-    deployment.settings(None, kafka={'brokers': address, 'connection_timeout': '2 s', 'request_timeout': '3 s'})
+    deployment.settings(None, kafka={'brokers': address, 'connection_timeout': '2 s', 'request_timeout': '3 s'},
+                        log={'level': 'debug'})
 
     def go_away():
         broker.proxy.mode = REFUSE
@@ -69,6 +70,10 @@ def test_outages_are_told_once_and_end_by_themselves(deployment, broker, topic):
         settle(w, 'ok')
         assert (len(said(w, LOST)), len(said(w, BACK))) == (i, i)
     assert w.running() and w.stop() == 0
+    # what librdkafka says itself is said in the log's own form, and to those who debug
+    own = w.records(at='kafka#producer')
+    assert own and {r['level'] for r in own} == {'debug'}
+    assert not [line for line in w.log().splitlines() if line.startswith('%')]
     # every run that ended well has its message, and every failed one says which topic of whom
     there = published(broker, topic)
     assert {r['runId'] for r in finished(w, 'ok')} <= set(there)

@@ -2,12 +2,27 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "common/metrics_format.h"
+
+/* The C library's, counted. */
+static atomic_int look_ups;
+
+int getaddrinfo(const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
+                struct addrinfo **restrict ret) {
+        int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+        *(void **) &real = dlsym(RTLD_NEXT, "getaddrinfo");
+        (void) atomic_fetch_add(&look_ups, 1);
+        return real(node, service, hints, ret);
+}
 
 static int listen_udp(uint16_t *ret_port) {
         struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -134,6 +149,24 @@ static void *count_many(void *userdata) {
         for (int i = 0; i < 100; i++)
                 metrics_count(userdata, "many", 1, NULL, 0);
         return NULL;
+}
+
+Test(metrics, a_name_is_looked_up_once_for_many_datagrams) {
+        const MetricsTags globals = { .service_name = "s" };
+        Metrics *m = NULL;
+        char buf[512];
+        uint16_t port;
+        int fd = listen_udp(&port);
+
+        cr_assert_eq(metrics_new_for("localhost", port, &globals, &m), 0);
+        warm_up(m, fd);
+        for (int i = 0; i < 100; i++) {
+                metrics_count(m, "c", i, NULL, 0);
+                cr_assert(receive(fd, buf, sizeof(buf), 10000));
+        }
+        cr_assert_eq(atomic_load(&look_ups), 2); /* as an address in digits, and as a name */
+        metrics_free(m);
+        (void) close(fd);
 }
 
 Test(metrics, threads_share_one_and_nobody_needs_an_agent) {
