@@ -6,11 +6,14 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "workers/compliance/elliptic.h"
 
 #define METHOD "POST"
 #define LARGEST_STORED 999999
+#define FIRST_PAUSE_USEC (200 * USEC_PER_MSEC)
+#define LONGEST_PAUSE_USEC (5 * USEC_PER_SEC)
 
 static int base64_value(char c) {
         if (c >= 'A' && c <= 'Z')
@@ -123,4 +126,14 @@ int32_t elliptic_round_score(double score) {
         return (int32_t) (rounded > LARGEST_STORED    ? LARGEST_STORED
                           : rounded < -LARGEST_STORED ? -LARGEST_STORED
                                                       : rounded);
+}
+
+uint64_t elliptic_draw_pause_usec(int64_t retries) {
+        uint64_t pause = FIRST_PAUSE_USEC;
+
+        for (int64_t i = 1; i < retries && pause < LONGEST_PAUSE_USEC; i++)
+                pause *= 2;
+        if (pause > LONGEST_PAUSE_USEC)
+                pause = LONGEST_PAUSE_USEC;
+        return (uint64_t) ((double) pause * (0.5 + random_fraction()));
 }

@@ -1,7 +1,7 @@
 #pragma once
 
 /* Requests to and answers of the screening service Elliptic, byte for byte (compliance specification, section 2.5).
- * Pure functions without shared state. */
+ * Pure functions without shared state, but for the pause, which is drawn. */
 
 #include "common/util.h"
 
@@ -39,3 +39,8 @@ EllipticVerdict elliptic_read_answer(long status, const char *body, size_t lengt
 
 /* What is stored of a score: a whole number, halves away from zero, within what the column takes (numeric(8,2)). */
 int32_t elliptic_round_score(double score);
+
+/* How long to wait, in microseconds, before those are asked again who were asked again `retries` times by then, this
+ * time included: 200 ms for the first time, twice as long each time, 5 s at most; half as much more or less, drawn anew
+ * by each call, or batches that failed together would come back together. Thread-safe. */
+uint64_t elliptic_draw_pause_usec(int64_t retries);

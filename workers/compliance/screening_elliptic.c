@@ -13,8 +13,6 @@
 #define DEFAULT_API_KEY "default_elliptic_api_key"
 /* An answer is a few kilobytes. */
 #define MAX_BODY ((size_t) 1024 * 1024)
-#define FIRST_PAUSE_USEC (200 * USEC_PER_MSEC)
-#define LONGEST_PAUSE_USEC (5 * USEC_PER_SEC)
 #define LONGEST_RETRY_AFTER_USEC (3600 * USEC_PER_SEC)
 
 enum { HEADER_TYPE, HEADER_ACCEPT, HEADER_KEY, HEADER_SIGNATURE, HEADER_TIMESTAMP, N_HEADERS };
@@ -292,19 +290,15 @@ static size_t count_open(const Elliptic *e, int64_t *ret_retries) {
 
 /* Between two rounds; a service that throttles is left alone by the whole fleet. */
 static int pause_before_round(Elliptic *e, int64_t retries, Error *reterr) {
-        uint64_t pause = FIRST_PAUSE_USEC;
         int r;
 
-        for (int64_t i = 1; i < retries && pause < LONGEST_PAUSE_USEC; i++)
-                pause *= 2;
         if (e->throttled) {
                 uint64_t asked = e->retry_after_usec > 0 ? e->retry_after_usec : USEC_PER_SEC;
 
                 return screening_limit_hold(e->ctx, asked < LONGEST_RETRY_AFTER_USEC ? asked : LONGEST_RETRY_AFTER_USEC,
                                             reterr);
         }
-        pause = (uint64_t) ((double) pause * (0.5 + random_fraction()));
-        r = cancel_token_poll(task_cancel_token(e->ctx), -1, 0, pause);
+        r = cancel_token_poll(task_cancel_token(e->ctx), -1, 0, elliptic_draw_pause_usec(retries));
         return r < 0 ? error_set(reterr, ERROR_CANCELED, r, "between two attempts to ask the screening service: %s",
                                  cancel_reason_to_string(cancel_token_reason(task_cancel_token(e->ctx))))
                      : 0;

@@ -128,3 +128,36 @@ Test(elliptic, scores_are_rounded_half_away_from_zero_and_fit_the_column) {
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 cr_assert_eq(elliptic_round_score(cases[i].score), cases[i].expected, "%g", cases[i].score);
 }
+
+static int compare_pauses(const void *a, const void *b) {
+        const uint64_t *x = a, *y = b;
+
+        return (*x > *y) - (*x < *y);
+}
+
+/* A thousand drawn pauses stay within half of the middle one, come near both ends and are hardly ever alike. */
+static void expect_pauses(int64_t retries, uint64_t middle_usec) {
+        static uint64_t pauses[1000];
+        size_t n = ELEMENTSOF(pauses), distinct = 1;
+
+        for (size_t i = 0; i < n; i++)
+                pauses[i] = elliptic_draw_pause_usec(retries);
+        qsort(pauses, n, sizeof(*pauses), compare_pauses);
+        for (size_t i = 1; i < n; i++)
+                distinct += pauses[i] != pauses[i - 1];
+        cr_assert_geq(pauses[0], middle_usec / 2);
+        cr_assert_lt(pauses[0], middle_usec * 6 / 10);
+        cr_assert_gt(pauses[n - 1], middle_usec * 14 / 10);
+        cr_assert_leq(pauses[n - 1], middle_usec * 15 / 10);
+        cr_assert_gt(distinct, n * 9 / 10, "%zu different pauses", distinct);
+}
+
+Test(elliptic, pauses_grow_and_vary) {
+        expect_pauses(0, 200000);
+        expect_pauses(1, 200000);
+        expect_pauses(2, 400000);
+        expect_pauses(3, 800000);
+        expect_pauses(5, 3200000);
+        expect_pauses(6, 5000000);
+        expect_pauses(100, 5000000);
+}
