@@ -7,8 +7,8 @@ signature included. Scores are made up from the address; nothing is screened, an
   --port N          0: any; it is printed as the first line, "listening on http://127.0.0.1:N"
   --key, --secret   what requests must be signed with (base64)
   --latency MSEC    before each answer
-  --errors FRACTION of requests that are answered 500
-  --rate-limit N    requests a second; more are answered 429 with Retry-After: 1
+  --errors FRACTION of questions that are answered 500
+  --rate-limit N    questions a second; more are answered 429 with Retry-After: 1
   --tls CERT KEY    https
 
 In tests: ScreeningService(...) with `answers`, address -> what to answer: a number, None or a text is a risk score; a

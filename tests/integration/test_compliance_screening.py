@@ -1,9 +1,15 @@
 """update_compliance_data against tests/screening_service.py, which checks every request and misbehaves as it is told."""
+import base64
+import contextlib
+import hashlib
+import hmac
+import http.client
 import json
 import os
 import re
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -807,13 +813,72 @@ def test_nothing_to_screen(w, service):
     assert service.requests == [] and gauges(w.statsd.read())['num_addresses_to_screen'] == 0
 
 
-def test_the_service_as_a_program():
-    program = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'screening_service.py')
-    with subprocess.Popen([program, '--rate-limit', '1'], stdout=subprocess.PIPE, text=True,
-                          preexec_fn=servers.die_with_parent) as p:
+@contextlib.contextmanager
+def program(*options):
+    """The service as a program of its own; yields its address."""
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'screening_service.py')
+    with subprocess.Popen([path, *options], stdout=subprocess.PIPE, text=True, preexec_fn=servers.die_with_parent) as p:
         try:
-            url = p.stdout.readline().split()[-1]
-            said = subprocess.run(['curl', '-sS', '--noproxy', '*', url + '/'], capture_output=True, text=True, check=True)
-            assert 'nothing is screened here' in said.stdout
+            yield p.stdout.readline().split()[-1]
         finally:
             p.terminate()
+
+
+def ask(url, address, key=KEY, secret=SECRET):
+    """One question, as the specification has it: (status, headers, body)."""
+    path, now = '/v2/wallet/synchronous', str(time.time_ns() // 10**6)
+    body = ('{"subject":{"asset":"holistic","blockchain":"holistic","type":"address","hash":"%s"},"type":"wallet_exposure",'
+            '"customer_reference":"string"}' % address)
+    sign = hmac.new(base64.b64decode(secret), (now + 'POST' + path + body).encode(), hashlib.sha256).digest()
+    connection = http.client.HTTPConnection(url.removeprefix('http://'), timeout=60)
+    try:
+        connection.request('POST', path, body, {
+            'Content-Type': 'application/json', 'Accept': 'application/json, text/plain, */*', 'x-access-key': key,
+            'x-access-sign': base64.b64encode(sign).decode(), 'x-access-timestamp': now})
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), json.load(answer)
+    finally:
+        connection.close()
+
+
+SIGNED = ['--key', KEY, '--secret', SECRET]
+
+
+def test_the_service_as_a_program():
+    with program(*SIGNED) as url:
+        said = subprocess.run(['curl', '-sS', '--noproxy', '*', url + '/'], capture_output=True, text=True, check=True)
+        assert 'nothing is screened here' in said.stdout
+        assert [ask(url, 'a')[0] for _ in range(20)] == [200] * 20
+        assert 'risk_score' in ask(url, 'a')[2]
+        assert ask(url, 'a', secret='YW5vdGhlcg==')[0] == ask(url, 'a', key='another')[0] == 401
+
+
+def test_the_rate_limit_of_the_program():
+    """Two questions within a second: seen again in the unlikely case that the machine slept between them."""
+    with program(*SIGNED, '--rate-limit', '1') as url:
+        answers = [ask(url, 'a') for _ in range(2)]
+        while answers[-1][0] == 200 and len(answers) < 20:
+            answers.append(ask(url, 'a'))
+    assert answers[0][0] == 200 and answers[-1][0] == 429 and answers[-1][1]['Retry-After'] == '1', answers
+
+
+def test_the_errors_of_the_program():
+    with program(*SIGNED, '--errors', '1') as url:
+        assert [ask(url, 'a')[0] for _ in range(5)] == [500] * 5
+    with program(*SIGNED, '--errors', '0.5') as url:
+        statuses = []
+        while set(statuses) != {200, 500}:
+            assert len(statuses) < 200
+            statuses.append(ask(url, 'a')[0])
+
+
+def test_a_run_comes_to_terms_with_the_program(w):
+    """One answer a second, while two are wanted at once: the second one waits for as long as the service wants."""
+    active(w, 'a', 'b')
+    with program(*SIGNED, '--rate-limit', '1', '--latency', '20') as url:
+        w.deployment.settings('compliance', screening={'batch_delay': '1 ms'},
+                              elliptic={'url': url, 'api_key': KEY, 'api_secret': SECRET})
+        w.run(TASK)
+    assert list(known(w)) == ['a', 'b']
+    codes = statuscodes(w.statsd.read())
+    assert codes['200'] == 2 and codes['429'] >= 1, codes
