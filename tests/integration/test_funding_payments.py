@@ -11,6 +11,7 @@ import pnl_reference as reference
 from campaign import Campaign
 from funding_world import (ALICE, BOB, CAROL, FUNDING_CHECKPOINT, FundingWorld, funding_example, funding_example_goes_on,
                            time_of)
+from pnl_world import usec
 from servers import wait_until
 
 TASK = 'update-funding-payments'
@@ -378,18 +379,22 @@ def test_a_preview_changes_nothing(world):
 
 
 @contextlib.contextmanager
-def waiting_run(world, task):
-    """A run that waits for the task's lock in the database; yields (cursor of the lock's holder, run). The holder's
-    transaction is committed at the end."""
+def waiting_run(world, task, lock=None, first=None, now=None):
+    """A run that waits for the task's lock in the database until the holder's transaction is committed at the end; yields
+    (cursor of the holder, run). `first` is called with the cursor before the run begins."""
     with contextlib.closing(world.postgres.connect(world.database)) as other, other.cursor() as cursor:
         other.autocommit = False
-        cursor.execute('SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))', (f'roundtable/{task}',))
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)), set_config('timezone', 'UTC', true)",
+                       (lock or f'roundtable/{task}',))
+        if first:
+            first(cursor)
+        environment = dict(world.deployment.environment, **({'ROUNDTABLE_TEST_NOW_USEC': str(usec(now))} if now else {}))
         run = subprocess.Popen([world.deployment.program_path('roundtable-worker'), '--run', task, '--no-lock', '--conf',
-                                world.deployment.conf], env=world.deployment.environment, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True)
-        wait_until(lambda: world.sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
-                                     'AND database = (SELECT oid FROM pg_database WHERE datname = current_database())'),
-                   'a run that waits for the lock')
+                                world.deployment.conf], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True)
+        # without the lock it would wait for a row, and the test tell what comes of it
+        wait_until(lambda: world.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+                                     'AND datname = current_database()'), 'a run that waits for the lock')
         yield cursor, run
         other.commit()
     run.said, _ = run.communicate(timeout=60)
@@ -411,6 +416,19 @@ def test_killed_at_every_failpoint_and_on_two_hosts(world):
     campaign = Campaign(world.deployment, 'pnl', TASK, world.postgres, world.database, world.redis)
     points = campaign.kill_everywhere()
     assert any('postgres.commit:sent' in p for p in points) and any('write_funding_payments' in p for p in points), points
+    campaign.two_hosts()
+
+
+def test_carrying_forward_killed_around_commits_and_on_two_hosts(world):
+    """What is carried on is looked for behind the checkpoint."""
+    funding_example(world)
+    funding_example_goes_on(world)
+    campaign = Campaign(world.deployment, 'pnl', TASK, world.postgres, world.database, world.redis,
+                        settings={'carry_funding_forward': True, 'transaction_rows': 1})
+    points = campaign.kill_everywhere('commit:(before|sent)')
+    assert any('commit:sent#3' in p for p in points), points
+    # behind the hole at 300
+    assert [(row[0], row[2]) for row in world.payments() if row[0] == 400 and row[1] == ALICE] == [(400, 1)]
     campaign.two_hosts()
 
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 
 from campaign import Campaign
-from pnl_world import World, iso, subaccount_id, usec
+from pnl_world import World, iso, subaccount_id, tick_id, usec
+from test_funding_payments import waiting_run
 from tick_reference import leaderboard
 
 DAY = datetime.datetime(2024, 3, 1, tzinfo=datetime.timezone.utc)
@@ -84,15 +85,20 @@ def test_worked_example(world, which):
     assert world.sql('SELECT *, xmin::text FROM leaderboard_pnl ORDER BY 1, 2') == before
 
 
-@pytest.mark.parametrize('which', ['all_time', 'weekly'])
-def test_the_replica_ranks_where_there_is_one(world, which):
-    """By another name it is another server; odd addresses pass through COPY."""
-    example(world)
-    odd = 'tab\tback\\slash\nblank \\N "quoted"'
-    tick(world, world.subaccount(odd), at(minutes=2), 510, '1.000000', '2.000000')
+def another_replica(world):
+    """By another name it is another server."""
     other = os.path.join(world.deployment.directory, 'replica')
     os.symlink(world.postgres.host, other)
     world.deployment.settings(None, database=dict(world.deployment.common['database'], replica_host=other))
+
+
+@pytest.mark.parametrize('which', ['all_time', 'weekly'])
+def test_the_replica_ranks_where_there_is_one(world, which):
+    """Odd addresses pass through COPY."""
+    example(world)
+    odd = 'tab\tback\\slash\nblank \\N "quoted"'
+    tick(world, world.subaccount(odd), at(minutes=2), 510, '1.000000', '2.000000')
+    another_replica(world)
     recorded = os.path.join(world.deployment.directory, 'points')
     run(world, which, environment={'ROUNDTABLE_FAILPOINT_RECORD': recorded})
     with open(recorded) as f:
@@ -287,3 +293,44 @@ def test_killed_anywhere_and_by_two_hosts_the_ranks_are_the_same(world, postgres
     points = campaign.kill_everywhere()
     assert any('commit' in p for p in points) and any('write_processed' in p for p in points)
     campaign.two_hosts()
+
+
+@pytest.mark.parametrize('which', ['all_time', 'daily', 'monthly', 'yearly'])
+def test_the_other_spans_killed_around_commits(world, postgres, redis, which):
+    """One as the replica has it, by COPY; one by statements of one row; one with ranks that are deleted."""
+    example(world)
+    task = f'create_leaderboard_pnl_{which}'
+    settings = {'tasks': {task: {'enabled': True}}}
+    if which == 'all_time':
+        another_replica(world)
+    elif which == 'daily':
+        settings['leaderboard_rows_per_statement'] = 1
+    elif which == 'monthly':
+        settings['leaderboard_delete_unranked'] = True
+        world.insert('leaderboard_pnl', address='dydx1carol', timeSpan='THIRTY_DAYS', pnl='1', currentEquity='1', rank=1)
+    campaign = Campaign(world.deployment, 'pnl', task, postgres, world.database, redis, now_usec=usec(NOW), settings=settings)
+    points = campaign.kill_everywhere('(write_ranked|copy_ranked|delete_unranked|commit):sent|(commit|write_processed):before')
+    assert any({'all_time': 'copy_ranked', 'daily': 'write_ranked:sent#2', 'monthly': 'delete_unranked'}.get(which, '') in p
+               for p in points), points
+    assert board(world, SPANS[which][0]) == EXPECTED[which]
+    if which == 'all_time':
+        campaign.two_hosts()
+
+
+def test_the_lock_in_the_database_keeps_an_older_ranking_from_replacing_a_newer_one(world):
+    """The other's transaction has newer ticks, and the ranks that follow from them."""
+    example(world)
+    run(world, 'all_time')
+    world.redis.flushall()
+    bob = subaccount_id('dydx1bob')
+
+    def newer(cursor):
+        cursor.execute('INSERT INTO pnl_ticks (id, "subaccountId", equity, "totalPnl", "netTransfers", "createdAt", '
+                       '"blockHeight", "blockTime") VALUES (%s, %s, 60, 200, 0, %s, 600, %s)',
+                       (tick_id(bob, at(minutes=4)), bob, at(minutes=4), at(minutes=4)))
+        cursor.execute('UPDATE leaderboard_pnl SET pnl = 200, "currentEquity" = 60, rank = 1 WHERE address = %s AND "timeSpan" = %s',
+                       ('dydx1bob', 'ALL_TIME'))
+        cursor.execute('UPDATE leaderboard_pnl SET rank = 2 WHERE address = %s AND "timeSpan" = %s', ('dydx1alice', 'ALL_TIME'))
+    with waiting_run(world, 'create_leaderboard_pnl_all_time', 'roundtable leaderboard ALL_TIME', newer, NOW):
+        pass
+    assert board(world, 'ALL_TIME') == [('dydx1bob', '200', '60', 1), ('dydx1alice', '100.250000', '1210.000000', 2)]

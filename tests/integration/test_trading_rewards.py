@@ -410,3 +410,19 @@ def test_killed_at_every_failpoint_and_on_two_hosts(world):
     points = campaign.kill_everywhere()
     assert any('postgres.commit:sent' in p for p in points) and any('write_processed:before' in p for p in points), points
     campaign.two_hosts()
+
+
+@pytest.mark.parametrize('period', ['DAILY', 'MONTHLY'])
+def test_the_other_periods_killed_around_commits(world, period):
+    """Days that end, and a month that is built anew; one by statements of one row."""
+    example(world)
+    world.redis.set(key(period), '2024-03-10T23:30:00.000Z')
+    if period == 'MONTHLY':
+        world.redis.delete(key(period))
+        world.sql('DELETE FROM trading_rewards WHERE "blockHeight" = 2')
+    campaign = Campaign(world.deployment, 'pnl', task(period), world.postgres, world.database, world.redis,
+                        settings={'rewards_chunk': 1 if period == 'DAILY' else 0})
+    campaign.kill_everywhere('commit:(before|sent)|write_processed:(before|sent)' + ('|aggregations:sent' if period == 'DAILY' else ''))
+    assert len({row[2] for row in world.aggregations(period)}) == (2 if period == 'DAILY' else 1)
+    if period == 'MONTHLY':
+        campaign.two_hosts()

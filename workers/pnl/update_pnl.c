@@ -21,16 +21,19 @@ static int check(const HeightNotice *n, Error *reterr) {
 }
 
 static void tell(TaskContext *ctx, const HeightNotice *n) {
-        _cleanup_free_ char *item = str_printf("account %s", n->name);
+        _cleanup_free_ char *item = NULL;
 
-        if (str_eq(n->what, "moved"))
-                task_item_failed(ctx, item ? item : n->name,
-                                 "a row of another height has the time of height %s in table pnl: that of this height "
-                                 "is moved by less than a millisecond",
-                                 n->height);
-        else
+        if (str_eq(n->what, "moved")) {
+                item = str_printf("account %s at the time of height %s", n->name, n->height);
+                task_item_failed(
+                        ctx, item ? item : n->name,
+                        "table pnl has a row of another height there, so that of this one is moved by less than "
+                        "a millisecond");
+        } else {
+                item = str_printf("account %s", n->name);
                 task_item_failed(ctx, item ? item : n->name,
                                  "the fee of %lld of its fills is no number and counts as 0", (long long) n->count);
+        }
 }
 
 int update_pnl_run(TaskContext *ctx) {
