@@ -83,6 +83,43 @@ def test_order_books_with_something_wrong_in_some(sample):
     assert not any(p.endswith(('.', '.0')) or 'e' in p for i in range(30) for p in book(i, 'BUY')[0])
 
 
+def test_the_feed_moves_prices_trades_and_books(sample):
+    assert sample('--scale', '0.02', '--markets', '20').returncode == 0
+
+    def hashes(kind):
+        """{ticker: (buy, sell)} of the sizes ('') or the times ('/lastUpdated') of all books."""
+        tickers = [t for (t,) in sample.sql('SELECT ticker FROM perpetual_markets')]
+        pipeline = sample.redis.pipeline()
+        for ticker in tickers:
+            for side in ('BUY', 'SELL'):
+                pipeline.hgetall(f'v4/orderbookLevels/{ticker}/{side}{kind}')
+        read = pipeline.execute()
+        return dict(zip(tickers, zip(read[::2], read[1::2])))
+
+    def crossed():
+        best = {ticker: [[float(price) for price, size in side.items() if int(size) > 0] for side in sides]
+                for ticker, sides in hashes('').items()}
+        return {ticker for ticker, (bids, asks) in best.items() if bids and asks and max(bids) >= min(asks)}
+
+    def counts():
+        return sample.sql('SELECT (SELECT count(*) FROM fills), (SELECT count(*) FROM oracle_prices), '
+                          '(SELECT count(*) FROM blocks)')[0]
+
+    before, times, (fills, prices, blocks) = crossed(), hashes('/lastUpdated'), counts()
+    admin = sample.deployment.program_path('roundtable-admin')
+    feed = sample.deployment._start('feed', [admin, 'feed', '--conf', sample.deployment.conf, '--interval', '10'], None)
+    feed.wait_for(lambda: crossed() - before, 'a book that becomes crossed')
+    feed.wait_for(lambda: counts()[2] >= blocks + 5, 'five steps: each market once')
+    assert feed.stop() == 0 and feed.log() == ''
+    now = counts()
+    steps = now[2] - blocks
+    # 20 trades of two fills a step, and the prices of a fifth of the markets
+    assert now[0] == fills + 40 * steps and now[1] == prices + 4 * steps
+    touched = {ticker for ticker, sides in hashes('/lastUpdated').items() for old, new in zip(times[ticker], sides)
+               if any(price in old and int(new[price]) > int(old[price]) for price in new)}
+    assert len(touched) > 10, touched
+
+
 def test_other_data_is_not_mixed_with(sample):
     assert sample('--scale', '0.01').returncode == 0
     before = sample.sql(CONTENTS)
