@@ -166,6 +166,22 @@ def test_two_supervisors_whose_workers_are_killed(fleet):
     finish(f)
 
 
+def test_two_supervisors_and_an_original_beside_them(fleet):
+    """What a replacement clears is never the original's."""
+    f = fleet(supervised=True)
+    f.add_original(200, 60, 5)
+    generator = random.Random(SEED + 4)
+    for target in range(10, 31, 10):
+        wait_until(lambda: f.count() >= target, f'{target} runs', deadline=120)
+        f.kill_supervised(generator.randrange(2))
+    everybody = ('one', 'two', 'original')
+    seen = {host: f.count(host) for host in everybody}
+    wait_until(lambda: all(f.count(host) > seen[host] for host in everybody), 'runs of all three', deadline=120)
+    f.stop_original()
+    f.kills += 1
+    finish(f)
+
+
 def test_a_run_longer_than_its_interval_is_not_overlapped(fleet):
     f = fleet(interval='200 ms', sleep='500 ms')
     wait_until(lambda: f.count() >= 8, 'eight runs')

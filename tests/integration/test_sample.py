@@ -38,6 +38,10 @@ def test_the_same_seed_makes_the_same_rows_and_leaves_the_schema_alone(sample):
     schema = sample.schema()
     done = sample('--scale', '0.02', '--seed', '7')
     assert done.returncode == 0, done.stderr
+    # what it says is what it makes
+    assert done.stdout.startswith('sample: 50 markets, 20 subaccounts, 4000 fills over 25 hours'), done.stdout
+    assert sample.sql('SELECT count(*) FROM perpetual_markets') == [(50,)]
+    assert sample.sql('SELECT count(*) FROM subaccounts') == [(20,)]
     assert sample.sql('SELECT count(*) FROM fills') == [(4000,)]
     assert sample.sql("SELECT count(*) FROM perpetual_positions WHERE status = 'OPEN'") == [(80,)]
     first = sample.sql(CONTENTS)
@@ -123,7 +127,9 @@ def test_the_feed_moves_prices_trades_and_books(sample):
 def test_other_data_is_not_mixed_with(sample):
     assert sample('--scale', '0.01').returncode == 0
     before = sample.sql(CONTENTS)
-    done = sample('--scale', '0.01', '--seed', '9')
+    # at the scale that it has without being told
+    done = sample('--seed', '9')
+    assert done.stdout.startswith('sample: 50 markets, 1000 subaccounts, 200000 fills over 25 hours'), done.stdout
     assert done.returncode == 1 and 'not empty' in done.stderr and '--replace' in done.stderr
     assert sample.sql(CONTENTS) == before
 
