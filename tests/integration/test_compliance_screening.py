@@ -447,6 +447,24 @@ def test_a_run_of_many_slices_asks_about_everybody_once(w, service, killed):
     assert {a for a, v in known(w).items() if v[0]} == {'a10', 'a11', 'a12'} == set(statuses(w))
 
 
+def test_other_long_tasks_have_their_turn_between_slices(w, service):
+    """Both are due at once, and there is one slot for long tasks."""
+    for i in range(12):
+        w.subaccount(f'a{i:02d}', updated='now')
+    w.block('2023-10-26T12:00:00Z')
+    settings = only(TASK, screening={'batch_size': 1})
+    settings['tasks']['update_wallet_total_volume']['enabled'] = True
+    settle(w, service, **settings)
+    w.dawdle('compliance_data')
+    worker = w.deployment.worker('compliance')
+
+    def finished():
+        return [(r['taskName'], r['result']) for r in worker.records(at='worker#runTask') if 'roundTrips' in r]
+    worker.wait_for(lambda: TASK in dict(finished()), 'the end of the run')
+    assert finished() == [('update_wallet_total_volume', 'ok'), (TASK, 'ok')]
+    assert worker.stop() == 0 and len(known(w)) == 12
+
+
 def test_what_was_answered_is_kept_when_the_limit_cannot_be_asked_for_any_more(world):
     """Between an address's first answer, which was an error, and its second attempt the limit's key is spoilt."""
     class Spoiling(ScreeningService):
