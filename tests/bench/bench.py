@@ -17,6 +17,7 @@ import json
 import math
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -186,6 +187,7 @@ def bench_sample(build, s, template, markets, scale, wanted, runs, results, argu
             say(f'{row.title} of {markets} markets at scale {scale} ...')
             figures = measure(bench, family, row, runs)
             results.setdefault((row.title, markets), []).append((scale, figures))
+            say(f'  {figures[0]:.1f} ms, floor {figures[1]:.1f} ms, ratio {figures[2]:.2f}')
         bench.close()
     s['postgres'].execute(f'DROP DATABASE "{database}" WITH (FORCE)')
 
@@ -267,6 +269,8 @@ def main():
     parser.add_argument('--families', type=names)
     parser.add_argument('--tasks', type=names)
     options = parser.parse_args()
+    # a shell that starts it in the background has it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if options.runs < 7:
         say('bench: medians of fewer than 7 runs say little')
     build = os.environ.get('ROUNDTABLE_BUILD', os.path.join(ROOT, 'build', 'run'))
