@@ -60,7 +60,7 @@ static int read_gate(TaskContext *ctx, Gate *ret, Error *reterr) {
         if (r < 0)
                 return r;
         if (g.rest.begins_msec > g.block_msec)
-                g.rest.cursor.set = false; /* left over from another chain */
+                g.rest.cursor.set = false; /* left over from another chain, or the replica is behind */
         *ret = g;
         return 0;
 }
@@ -105,8 +105,7 @@ static int page(TaskContext *ctx, const TickRequest *request, TaskPending *pendi
         return 0;
 }
 
-/* Behind the last page of an hour: what is written to Redis is read by the block's time, which all of its pages share.
- */
+/* Behind the last page of an hour: Redis is written by the block's time, which all of its pages share. */
 static int publish(TaskContext *ctx, TaskPending *pending, int64_t ticks, uint64_t read_usec, Error *reterr) {
         int r;
 
