@@ -1,5 +1,6 @@
 """docs/adding-a-task.md, followed literally: its blocks applied to a copy of the sources, and what they make compiled with
-the flags of this build. ROUNDTABLE_TEST_DOC_BUILD=1 builds and runs the task's own test, too (a minute)."""
+the flags of this build. With ROUNDTABLE_TEST_DOC_BUILD=1, as in the stage `integration` of ./dev test, the programs are
+built of them and the task's own test is run, too (half a minute)."""
 import json
 import os
 import re
@@ -9,6 +10,9 @@ import subprocess
 import pytest
 
 from conftest import ROOT
+
+# what the page's test starts
+PROGRAMS = ('supervisor/roundtable', 'workers/roundtable-worker', 'workers/roundtable-admin', 'workers/roundtable-kafka-mock')
 
 
 def blocks():
@@ -58,12 +62,13 @@ def test_the_page_followed_literally(tree, build):
     for path, language, text in applied:
         apply(tree, path, language, text)
     if os.environ.get('ROUNDTABLE_TEST_DOC_BUILD'):
-        own = os.path.join(tree, 'build')
+        # as far below the sources as this build is, so that ccache, where there is one, knows most files
+        own = os.path.join(tree, 'build', 'test')
+        environment = dict(os.environ, ROUNDTABLE_BUILD=own, CCACHE_NOHASHDIR='1')
         subprocess.run(['meson', 'setup', own, '-Dtesting=true', '-Dwerror=true'], cwd=tree, check=True)
-        subprocess.run(['ninja', '-C', own], check=True)
+        subprocess.run(['ninja', '-C', own, *PROGRAMS], check=True, env=environment)
         subprocess.run(['/usr/bin/python3', '-m', 'pytest', '-q', '-p', 'no:cacheprovider',
-                        'tests/integration/test_oracle_price_age.py'], cwd=tree, check=True,
-                       env=dict(os.environ, ROUNDTABLE_BUILD=own))
+                        'tests/integration/test_oracle_price_age.py'], cwd=tree, check=True, env=environment)
         return
     # the statement's declaration is made at build time
     with open(os.path.join(build, 'compile_commands.json')) as f:
