@@ -21,7 +21,8 @@ void orderbook_window_done(OrderbookWindow *w);
 /* Copies the level if it is one of the best so far; price_number must be set. -ENOMEM. */
 int orderbook_window_add(OrderbookWindow *w, const OrderbookLevel *l);
 /* All have been shown: the side is sorted, best first, of equal prices by their texts; side->beyond of them do not fit.
- * Texts that were shown twice are there once. */
+ * Texts that were shown twice are there once; of those that do not fit each showing is counted, so that `beyond` is an
+ * upper bound while Redis makes a hash smaller (it is 0 only if nothing is). */
 void orderbook_window_finish(OrderbookWindow *w);
 /* Makes it the window of the levels behind the first n of this one, which are all to be shown again. */
 void orderbook_window_next(OrderbookWindow *w, size_t n);

@@ -115,6 +115,31 @@ Test(orderbook_window, what_is_shown_twice_is_there_once) {
         orderbook_window_done(&w);
 }
 
+/* Of a full window, too: only the number of those that do not fit is an upper bound then. */
+Test(orderbook_window, what_is_shown_twice_of_more_than_fits) {
+        const size_t n = LEVELS / 2 * 2;
+        _cleanup_free_ Text *texts = make_texts(n);
+        _cleanup_orderbook_ Orderbook b = { 0 };
+        OrderbookWindow w = { .name = ORDERBOOK_SELL, .side = &b.sides[ORDERBOOK_SELL] };
+
+        for (int times = 0; times < 2; times++)
+                for (size_t i = 0; i < n; i++) {
+                        OrderbookLevel l = level_of(texts + i);
+
+                        cr_assert_eq(orderbook_window_add(&w, &l), 0);
+                }
+        orderbook_window_finish(&w);
+        cr_assert_eq(w.side->n, ORDERBOOK_WINDOW);
+        for (size_t i = 0; i < w.side->n; i++) {
+                char expected[32];
+
+                (void) snprintf(expected, sizeof(expected), "%zu%s", i / 2 + 1, i % 2 ? ".0" : "");
+                cr_assert_str_eq(w.side->levels[i].price.s, expected);
+        }
+        cr_assert(w.side->beyond >= n - ORDERBOOK_WINDOW && w.side->beyond <= 2 * n - ORDERBOOK_WINDOW);
+        orderbook_window_done(&w);
+}
+
 Test(orderbook_window, nothing_taken_is_the_same_again) {
         _cleanup_free_ Text *texts = make_texts(100);
         _cleanup_orderbook_ Orderbook b = { 0 };
