@@ -39,6 +39,7 @@ def test_zero_levels_go(world):
     assert record['level'] == 'error' and record['message'] == 'Key mismatch detected amongst orderbook levels caches.'
     assert record['quantumsKeysWithoutMatchingData'] == ['10.2'] and record['lastUpdatedKeysWithoutMatchingData'] == []
     assert (record['ticker'], record['side']) == ('X-USD', 'BUY')
+    assert (record['quantumsKeysWithoutMatchingDataCount'], record['lastUpdatedKeysWithoutMatchingDataCount']) == (1, 0)
     # again: nothing
     world.do('delete_zero_price_levels')
     assert world.sent == [('delete_zero_price_levels.num_levels_deleted', '0', 'g', {})]
@@ -79,6 +80,23 @@ def test_large_hashes_are_scanned(world):
     world.side('BIG-USD', 'BUY', dict(levels, **{'4711': ('x', '5')}))
     world.do('delete_zero_price_levels')
     assert items(world) == ['market BIG-USD'] and len(world.levels('BIG-USD', 'BUY')[0]) == 6001
+
+
+def test_of_many_fields_without_a_partner_a_thousand_are_named_and_all_are_counted(world):
+    """In a book read at once, and in one that is scanned; of long names the beginning."""
+    long = {'x' * 60: 'x' * 60, 'y' * 61: 'y' * 60 + '…', 'z' * 59 + 'é' * 9: 'z' * 59 + '…'}
+    for i, (ticker, n) in enumerate((('A-USD', 1100), ('BIG-USD', 5100)), 1):
+        world.market(i, ticker)
+        world.side(ticker, 'BUY', {str(k): ('1', None) for k in range(n)})
+        world.side(ticker, 'SELL', dict({name: (None, '1') for name in long}, **{str(k): ('1', '1') for k in range(n)}))
+    world.do('delete_zero_price_levels')
+    buy_a, sell_a, buy_big, sell_big = world.tell(MISMATCH)
+    for record, n in ((buy_a, 1100), (buy_big, 5100)):
+        assert len(set(record['quantumsKeysWithoutMatchingData'])) == 1000
+        assert record['quantumsKeysWithoutMatchingDataCount'] == n and record['lastUpdatedKeysWithoutMatchingDataCount'] == 0
+    for record in (sell_a, sell_big):
+        assert sorted(record['lastUpdatedKeysWithoutMatchingData']) == sorted(long.values())
+        assert (record['quantumsKeysWithoutMatchingDataCount'], record['lastUpdatedKeysWithoutMatchingDataCount']) == (0, 3)
 
 
 def test_a_zero_level_whose_price_has_a_nul_is_named_and_the_others_are_done(world):

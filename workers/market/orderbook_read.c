@@ -71,6 +71,20 @@ char *orderbook_item(const OrderbookMarket *m) {
         return str_printf("market %s", m->ticker);
 }
 
+static int append_name(Buffer *b, OrderbookText name) {
+        static const char rest[] = "…";
+        char cut[ORDERBOOK_NAME_LOGGED + sizeof(rest)];
+        size_t n = ORDERBOOK_NAME_LOGGED;
+
+        if (name.n <= n)
+                return json_append_string(b, name.s, name.n);
+        while (n > 0 && ((unsigned char) name.s[n] & 0xc0) == 0x80) /* in the midst of a character */
+                n--;
+        (void) memcpy(cut, name.s, n);
+        (void) memcpy(cut + n, rest, sizeof(rest) - 1);
+        return json_append_string(b, cut, n + sizeof(rest) - 1);
+}
+
 static char *texts_to_json(const OrderbookText *texts, size_t n) {
         _cleanup_buffer_ Buffer b = { 0 };
 
@@ -78,7 +92,7 @@ static char *texts_to_json(const OrderbookText *texts, size_t n) {
         for (size_t i = 0; i < n && i < ORDERBOOK_MISMATCHES_LOGGED; i++) {
                 if (i > 0)
                         (void) buffer_append_string(&b, ",");
-                (void) json_append_string(&b, texts[i].s, texts[i].n);
+                (void) append_name(&b, texts[i]);
         }
         (void) buffer_append_string(&b, "]");
         return buffer_failed(&b) ? NULL : buffer_take(&b);
@@ -96,11 +110,13 @@ void orderbook_report_mismatch(TaskContext *ctx, const OrderbookMarket *m, Order
         task_log(ctx, LOG_LEVEL_ERROR, "orderbook-levels-cache#getOrderbookSideData",
                  (const LogField[]){
                          LOG_JSON("SIZES_ONLY", "quantumsKeysWithoutMatchingData", sizes),
+                         LOG_INT("SIZES_ONLY_COUNT", "quantumsKeysWithoutMatchingDataCount", (int64_t) n_sizes_only),
                          LOG_JSON("TIMES_ONLY", "lastUpdatedKeysWithoutMatchingData", times),
+                         LOG_INT("TIMES_ONLY_COUNT", "lastUpdatedKeysWithoutMatchingDataCount", (int64_t) n_times_only),
                          LOG_STRING("TICKER", "ticker", m->ticker),
                          LOG_STRING("SIDE", "side", orderbook_side_to_string(side)),
                  },
-                 4, "Key mismatch detected amongst orderbook levels caches.");
+                 6, "Key mismatch detected amongst orderbook levels caches.");
 }
 
 int orderbook_reader_new(TaskContext *ctx, unsigned parse_flags, OrderbookCallback callback, void *userdata,

@@ -11,8 +11,10 @@
 #define ORDERBOOK_PAGE 64
 /* Fields of a hash that is read at once. */
 #define ORDERBOOK_LARGE 5000
-/* Names of a mismatch that a record holds: a broken hash of a million fields must not become a record of that size. */
+/* Names of a mismatch that a record holds, and bytes of each, behind which a "…" stands for the rest: a broken hash
+ * must not become a record of its size. */
 #define ORDERBOOK_MISMATCHES_LOGGED 1000
+#define ORDERBOOK_NAME_LOGGED 60
 
 typedef struct OrderbookMarket {
         const char *clob_pair_id, *ticker; /* borrowed from the listing */
@@ -36,7 +38,8 @@ PgServer orderbook_default_server(TaskContext *ctx);
 char *orderbook_key(const char *ticker, OrderbookSideName side, bool times);
 /* "market <ticker>", for reports. New string or NULL. */
 char *orderbook_item(const OrderbookMarket *m);
-/* The error record about fields that only one of a side's hashes has; nothing when both are empty. */
+/* The error record about fields that only one of a side's hashes has; nothing when there are none. n_…: how many there
+ * are, of which the first ORDERBOOK_MISMATCHES_LOGGED are looked at. */
 void orderbook_report_mismatch(TaskContext *ctx, const OrderbookMarket *m, OrderbookSideName side,
                                const OrderbookText *sizes_only, size_t n_sizes_only, const OrderbookText *times_only,
                                size_t n_times_only);

@@ -4,11 +4,11 @@
 #include "workers/market/orderbook_scripts.h"
 #include "workers/market/orderbook_window.h"
 
-/* Fields without a partner, as many of them as are named. */
+/* Fields without a partner: those that are named, and as much of each, and how many there are. */
 typedef struct Alone {
         char *prices[ORDERBOOK_MISMATCHES_LOGGED];
         OrderbookText texts[ORDERBOOK_MISMATCHES_LOGGED];
-        size_t n;
+        size_t n, seen;
 } Alone;
 
 typedef struct Scan {
@@ -27,7 +27,7 @@ static void forget_alone(Scan *s) {
         for (size_t times = 0; times < ELEMENTSOF(s->alone); times++) {
                 for (size_t i = 0; i < s->alone[times].n; i++)
                         free(s->alone[times].prices[i]);
-                s->alone[times].n = 0;
+                s->alone[times].n = s->alone[times].seen = 0;
         }
 }
 
@@ -78,15 +78,18 @@ static int read_page(Scan *s, OrderbookSideName side, bool by_times, const char 
 }
 
 static int remember_alone(Scan *s, bool by_times, const redisReply *name, Error *reterr) {
+        const size_t length = name->len <= ORDERBOOK_NAME_LOGGED ? name->len : ORDERBOOK_NAME_LOGGED + 1;
         Alone *a = s->alone + by_times;
 
+        a->seen++;
         if (a->n == ELEMENTSOF(a->prices))
                 return 0;
-        a->prices[a->n] = malloc(name->len + 1);
-        if (!a->prices[a->n])
+        a->prices[a->n] = malloc(length);
+        if (!a->prices[a->n] && length > 0)
                 return no_memory(s, reterr);
-        (void) memcpy(a->prices[a->n], name->str, name->len + 1);
-        a->texts[a->n] = (OrderbookText){ a->prices[a->n], name->len };
+        if (length > 0)
+                (void) memcpy(a->prices[a->n], name->str, length);
+        a->texts[a->n] = (OrderbookText){ a->prices[a->n], length };
         a->n++;
         return 0;
 }
@@ -169,8 +172,8 @@ int orderbook_scan(TaskContext *ctx, const OrderbookMarket *m, unsigned flags, b
                 if (r < 0)
                         return r;
                 if (report)
-                        orderbook_report_mismatch(ctx, m, side, s->alone[0].texts, s->alone[0].n, s->alone[1].texts,
-                                                  s->alone[1].n);
+                        orderbook_report_mismatch(ctx, m, side, s->alone[0].texts, s->alone[0].seen, s->alone[1].texts,
+                                                  s->alone[1].seen);
         }
         return 0;
 }
