@@ -163,6 +163,17 @@ Coordinator *start(const Fixture *f, const char *instance, const LockTask *tasks
         return start_patient(f, instance, tasks, n, dead, 0);
 }
 
+void leave_lock_of_the_dead(Fixture *f) {
+        const LockIdentity dead = { .service = f->service, .host = "unit", .worker = "test", .instance = "dead" };
+        _cleanup_(lock_take_result_done) LockTakeResult result = { 0 };
+        _cleanup_error_ Error e = ERROR_INIT;
+        char uuid[UUID_TEXT_SIZE];
+
+        cr_assert_eq(lock_take(f->redis, &dead, one_task, random_uuid(uuid), "run", 0, NULL, &result, &e), 0, "%s",
+                     error_text(&e));
+        cr_assert_eq(result.outcome, LOCK_TAKEN);
+}
+
 bool wait_event_for(Coordinator *c, CoordinatorEventType type, uint64_t usec, CoordinatorEvent *ret) {
         const uint64_t until = clock_monotonic_usec() + usec;
 

@@ -47,6 +47,9 @@ Coordinator *start(const Fixture *f, const char *instance, const LockTask *tasks
 Coordinator *start_patient(const Fixture *f, const char *instance, const LockTask *tasks, size_t n, const char *dead,
                            uint64_t command_timeout_usec);
 
+/* One that takes `one_task` and dies: its instance is "dead". */
+void leave_lock_of_the_dead(Fixture *f);
+
 /* The next event that is of `type`; others are dropped. False after the time is over. */
 bool wait_event_for(Coordinator *c, CoordinatorEventType type, uint64_t usec, CoordinatorEvent *ret);
 CoordinatorEvent wait_event(Coordinator *c, CoordinatorEventType type);

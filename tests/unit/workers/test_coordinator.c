@@ -158,19 +158,11 @@ Test(coordinator, a_flush_is_mended_and_makes_others_wait) {
 }
 
 Test(coordinator, a_dead_predecessor_costs_no_interval) {
-        const LockIdentity dead = { .host = "unit", .worker = "test", .instance = "dead" };
-        LockIdentity identity = dead;
-        _cleanup_(lock_take_result_done) LockTakeResult result = { 0 };
-        _cleanup_error_ Error error = ERROR_INIT;
         _cleanup_fixture_ Fixture f;
-        char uuid[UUID_TEXT_SIZE];
         Coordinator *c;
 
         fixture_init(&f);
-        identity.service = f.service;
-        cr_assert_eq(lock_take(f.redis, &identity, one_task, random_uuid(uuid), "run", 0, NULL, &result, &error), 0,
-                     "%s", error_text(&error));
-        cr_assert_eq(result.outcome, LOCK_TAKEN);
+        leave_lock_of_the_dead(&f);
         c = start(&f, "new", one_task, 1, "dead");
         /* E alone is in the way of a forced run */
         coordinator_take(c, 0, "run", LOCK_IGNORE_R, NULL);

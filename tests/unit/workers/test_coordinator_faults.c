@@ -178,20 +178,12 @@ Test(coordinator, a_broken_key_is_a_refusal) {
 
 /* A server that refuses the connection is away, whatever it says: what is to be done there first is not left out. */
 Test(coordinator, a_dead_predecessor_is_cleared_when_the_server_has_room_again) {
-        const LockIdentity dead = { .host = "unit", .worker = "test", .instance = "dead" };
-        LockIdentity identity = dead;
-        _cleanup_(lock_take_result_done) LockTakeResult result = { 0 };
-        _cleanup_error_ Error error = ERROR_INIT;
         _cleanup_fixture_ Fixture f;
-        char uuid[UUID_TEXT_SIZE];
         CoordinatorEvent e;
         Coordinator *c;
 
         fixture_init_own(&f);
-        identity.service = f.service;
-        cr_assert_eq(lock_take(f.redis, &identity, one_task, random_uuid(uuid), "run", 0, NULL, &result, &error), 0,
-                     "%s", error_text(&error));
-        cr_assert_eq(result.outcome, LOCK_TAKEN);
+        leave_lock_of_the_dead(&f);
         freeReplyObject(RUN(f.redis, "CONFIG", "SET", "maxclients", "1"));
         c = start(&f, "new", one_task, 1, "dead");
         e = wait_event(c, COORDINATOR_REDIS_STATE);
