@@ -27,6 +27,7 @@ def keep_hash(bench):
 def ticks_due_again(bench):
     bench.redis.copy(KEPT, LATEST, replace=True)
     bench.redis.delete(PENDING)
+    bench.sql("DELETE FROM persistent_cache WHERE key = 'createPnlTicksRest'")
     bench.sql('DELETE FROM pnl_ticks WHERE "blockHeight" = (SELECT max("blockHeight") FROM blocks)')
     bench.sql('VACUUM ANALYZE pnl_ticks')
     bench.sql('CHECKPOINT')
@@ -45,14 +46,14 @@ def ticks_floor(bench):
         return bench.statement('pnl', name)
     script = '\n'.join([
         '\\o /dev/null',
-        bind(pnl('read_tick_gate'), LIMIT) + ';',
+        bind(pnl('read_tick_gate'), LIMIT) + ';', pnl('read_tick_rest') + ';',
         'BEGIN;', pnl('lock_ticks') + ';', pnl('create_cached_ticks') + ';',
         pnl('copy_cached_ticks') + ';\n' + rows + '\\.',
         pnl('create_due_ticks') + ';',
         literal(pnl('compute_due_ticks'), None, HOUR_MSEC, now, LIMIT, None, None, 14400, 0) + ';',
         pnl('count_due_ticks') + ';',
         bind(pnl('name_ticks'), '{}', '{}', 0, PAGE) + ';',
-        bind(pnl('write_ticks'), 0, len(made)) + ';',
+        bind(pnl('write_ticks'), 0, len(made)) + ';', bind(pnl('delete_tick_rest'), 0) + ';',
         'COMMIT;',
         'BEGIN;', pnl('lock_ticks') + ';', bind(pnl('read_latest_ticks'), '{"' + time + '"}') + ';', 'ROLLBACK;'])
     written = list(bench.redis.hgetall(LATEST).items())
