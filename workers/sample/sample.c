@@ -220,7 +220,7 @@ int sample_run(int argc, char **argv) {
                 return r == -EBADMSG ? EXIT_CODE_CONFIG : EXIT_CODE_FAILED;
         set_size(&s, &options);
         printf("sample: %zu markets, %zu subaccounts, %zu fills over 25 hours (seed %llu)\n", s.n_markets,
-               s.n_subaccounts, 2 * s.n_trades, (unsigned long long) s.seed);
+               s.n_subaccounts, 2 * s.n_trades, (unsigned long long) options.seed);
         r = sample_connect(settings, "roundtable/admin/sample", &s, &e);
         if (r >= 0)
                 r = fill(&s, options.replace, &e);
