@@ -443,6 +443,15 @@ def test_garbage_is_named_and_the_other_markets_are_done(world):
     assert any('BUY' in r['message'] and '"10"' in r['message'] and '"garbage"' in r['message'] for r in world.said)
 
 
+def test_of_thirty_bad_books_twenty_are_named_and_all_are_counted(world):
+    for i in range(31):
+        world.market(i, f'M{i}-USD')
+        world.book(f'M{i}-USD', {'4': ('garbage' if i < 30 else '0', '1')}, {'6': ('1', '1')})
+    record = world.do('delete_zero_price_levels')
+    assert items(world) == [f'market M{i}-USD' for i in range(20)]
+    assert (record['itemsFailed'], record['deleted_levels']) == (30, 1)
+
+
 def test_a_mid_price_key_of_another_type_is_named(world):
     for i, ticker in enumerate(('A-USD', 'B-USD', 'C-USD')):
         world.market(i, ticker)
