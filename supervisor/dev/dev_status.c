@@ -16,8 +16,22 @@ void dev_print_lines(const Dev *d) {
         (void) fflush(stdout);
 }
 
+/* The width of the names' column. */
+static size_t longest_name(const json_t *workers) {
+        const json_t *worker, *task;
+        size_t i, k, longest = 1;
+
+        json_array_foreach (workers, i, worker)
+                json_array_foreach (json_object_get(json_object_get(worker, "worker"), "tasks"), k, task) {
+                        size_t n = json_string_length(json_object_get(task, "name"));
+
+                        longest = n > longest ? n : longest;
+                }
+        return longest;
+}
+
 /* WorkerStatus of workers/worker_protocol.h, as the supervisor hands it on. */
-static void format_task(const json_t *task, Buffer *b, size_t *lines) {
+static void format_task(const json_t *task, size_t width, Buffer *b, size_t *lines) {
         const json_t *last = json_object_get(task, "last"), *error = json_object_get(last, "error");
         const char *name = json_string_value(json_object_get(task, "name")),
                    *state = json_string_value(json_object_get(task, "state")),
@@ -27,16 +41,17 @@ static void format_task(const json_t *task, Buffer *b, size_t *lines) {
         if (json_is_integer(json_object_get(last, "duration_usec")))
                 (void) format_duration((uint64_t) json_integer_value(json_object_get(last, "duration_usec")), took,
                                        sizeof(took));
-        (void) buffer_printf(b, "  %-28s %-10s runs %-6lld failures %-4lld last %s %s%s%.60s\n", name ? name : "?",
-                             state ? state : "?", (long long) json_integer_value(json_object_get(task, "runs")),
-                             (long long) json_integer_value(json_object_get(task, "failures")), result ? result : "-",
-                             took, json_is_string(error) ? ": " : "",
-                             json_is_string(error) ? json_string_value(error) : "");
+        (void) buffer_printf(
+                b, "  %-*s %-10s runs %-6lld failures %-4lld last %s %s%s%.60s\n", (int) width, name ? name : "?",
+                state ? state : "?", (long long) json_integer_value(json_object_get(task, "runs")),
+                (long long) json_integer_value(json_object_get(task, "failures")), result ? result : "-", took,
+                json_is_string(error) ? ": " : "", json_is_string(error) ? json_string_value(error) : "");
         (*lines)++;
 }
 
 static void format_workers(const json_t *reply, Buffer *b, size_t *lines) {
         const json_t *workers = json_object_get(reply, "workers"), *worker, *task;
+        const size_t width = longest_name(workers);
         size_t i, k;
 
         json_array_foreach (workers, i, worker) {
@@ -49,7 +64,7 @@ static void format_workers(const json_t *reply, Buffer *b, size_t *lines) {
                                      health ? ", " : "", health ? health : "");
                 (*lines)++;
                 json_array_foreach (tasks, k, task)
-                        format_task(task, b, lines);
+                        format_task(task, width, b, lines);
         }
 }
 

@@ -97,6 +97,12 @@ def test_a_message_arrives_and_nothing_is_left(dev):
     d.wait_for(r'^  [0-9:]{8} message: \S+: (price|volume) .* and 49 more markets$')
     d.wait_for(r'^  [0-9:]{8} book of \S+ is crossed: best bid [0-9.]+, best ask [0-9.]+$')
     d.wait_for(r'^  [0-9:]{8} book of \S+ is whole again after ')
+    said = d.log().splitlines()
+    assert not [line for line in said if ' message: ' in line and re.search(r'[0-9]e[-+]?[0-9]', line)]
+    # one below the other, however long the longest name is
+    tasks = [re.match(r'  (\S+) +\S+ +(?=runs )', line) for line in said]
+    tasks = [m for m in tasks if m][-20:]
+    assert max(len(m.group(1)) for m in tasks) > 28 and len({m.end() for m in tasks}) == 1, [m.group() for m in tasks]
     as_user = ['setpriv', f'--reuid={USER}', '--clear-groups'] if os.geteuid() == 0 else []
     rows = subprocess.run(as_user + printed(d, 'psql') + ['-Atc', 'SELECT count(*) FROM perpetual_markets'],
                           capture_output=True, text=True, timeout=30, cwd='/')

@@ -1,5 +1,6 @@
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "workers/sample/watch.h"
 
@@ -28,6 +29,17 @@ static double number(const json_t *value) {
         return json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
 }
 
+/* Six digits that say something, all those before the point, and no exponent. */
+static void append_number(Buffer *b, double v) {
+        int digits = v != 0 && fabs(v) < 1000 ? 5 - (int) floor(log10(fabs(v))) : 0;
+        char text[400];
+        int n = snprintf(text, sizeof(text), "%.*f", digits < 12 ? digits : 12, v);
+
+        while (digits > 0 && n > 1 && text[n - 1] == '0')
+                n--;
+        (void) buffer_append(b, text, (size_t) (n > 1 && text[n - 1] == '.' ? n - 1 : n));
+}
+
 static void append_market(Buffer *b, const char *ticker, const json_t *market) {
         const json_t *change = json_object_get(market, "priceChange24H"),
                      *volume = json_object_get(market, "volume24H"), *trades = json_object_get(market, "trades24H"),
@@ -39,11 +51,14 @@ static void append_market(Buffer *b, const char *ticker, const json_t *market) {
         if (change) {
                 double d = number(change);
 
-                (void) buffer_printf(b, "%sprice %s %.6g", between, d < 0 ? "down" : "up", fabs(d));
+                (void) buffer_printf(b, "%sprice %s ", between, d < 0 ? "down" : "up");
+                append_number(b, fabs(d));
                 between = ", ";
         }
         if (volume) {
-                (void) buffer_printf(b, "%svolume %.6g USD", between, number(volume));
+                (void) buffer_printf(b, "%svolume ", between);
+                append_number(b, number(volume));
+                (void) buffer_append_string(b, " USD");
                 between = ", ";
         }
         if (trades) {
@@ -51,11 +66,15 @@ static void append_market(Buffer *b, const char *ticker, const json_t *market) {
                 between = ", ";
         }
         if (funding) {
-                (void) buffer_printf(b, "%sfunding %.4g %%", between, 100 * number(funding));
+                (void) buffer_printf(b, "%sfunding ", between);
+                append_number(b, 100 * number(funding));
+                (void) buffer_append_string(b, " %");
                 between = ", ";
         }
-        if (interest)
-                (void) buffer_printf(b, "%sopen interest %.6g", between, number(interest));
+        if (interest) {
+                (void) buffer_printf(b, "%sopen interest ", between);
+                append_number(b, number(interest));
+        }
 }
 
 char *watch_message_words(const void *value, size_t length) {
