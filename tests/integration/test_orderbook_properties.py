@@ -135,7 +135,7 @@ def test_random_books(world):
 
 
 # Fields of a book of which only the best levels are held. A part of it crosses that is larger than what is held.
-LARGE = {'BUY': (40000, 100000), 'SELL': (20000, 98000)}  # levels, best price
+LARGE = {'BUY': (10200, 100000), 'SELL': (10200, 98750)}  # levels, best price
 COUNT = 1000  # fields that a page of a scan asks for
 
 
@@ -144,8 +144,7 @@ def calls(world, command):
 
 
 def test_books_too_large_to_be_held(world):
-    """60,000 levels, of which some 10,000 cross: the same results as of the whole book, of which no command ever gets
-    more than a page."""
+    """More of both sides crosses than a window holds: the same results as of the whole book."""
     r = random.Random(3)
     now = world.server_time()
     world.deployment.settings('market', stale_orderbook_level_threshold='1000 s',
@@ -165,22 +164,36 @@ def test_books_too_large_to_be_held(world):
         store(world, 'LARGE-USD', side, sizes, times)
         store(world, 'SMALL-USD', side, {'5': '1'}, {'5': str(now - 2000)})
         # not crossed, and of one side alone
-        apart = {p: t for p, t in times.items() if (float(p) < 98000 if side == 'BUY' else float(p) > 100000)}
-        apart = dict(itertools.islice(apart.items(), 5500))
+        apart = {p: t for p, t in times.items() if (float(p) < 98750 if side == 'BUY' else float(p) > 100000)}
+        apart = dict(itertools.islice(apart.items(), 5100))
         store(world, 'APART-USD', side, {p: '1' for p in apart}, apart)
     store(world, 'ONE-SIDED', 'SELL', {p: '1' for p in apart}, {p: t for p, t in apart.items() if p != max(apart)})
     bids, asks = reference.uncross_rule(*reference.ordered(world.whole('LARGE-USD')))
     assert min(len(bids), len(asks)) > 2000, (len(bids), len(asks))  # more than one window
-    scans, whole = calls(world, 'hscan'), calls(world, 'hgetall')
+    whole = calls(world, 'hgetall')
     world.do('orderbook_instrumentation')
     assert calls(world, 'hgetall') == whole + 4  # the small book
-    # HSCAN may give somewhat more than it is asked for
-    assert calls(world, 'hscan') - scans > sum(n for n, _ in LARGE.values()) / (2 * COUNT)
     hold_against_the_reference(world, tickers, now, 'large')
     said = [rec for rec in world.said if rec.get('at') == MISMATCH]
     assert sorted((rec['ticker'], rec['side'], len(rec['quantumsKeysWithoutMatchingData']),
                    len(rec['lastUpdatedKeysWithoutMatchingData'])) for rec in said) == [
         ('LARGE-USD', 'BUY', 1, 1), ('LARGE-USD', 'SELL', 1, 1), ('ONE-SIDED', 'SELL', 1, 0)]
+
+
+def test_of_sixty_thousand_levels_no_command_gets_more_than_a_page(world):
+    world.market(1, 'HUGE-USD')
+    for side, n in (('BUY', 40000), ('SELL', 20000)):
+        prices = [str(100000 + (-k if side == 'BUY' else k + 1)) for k in range(n)]
+        store(world, 'HUGE-USD', side, dict.fromkeys(prices, '1'), dict.fromkeys(prices, '5'))
+    scans, whole = calls(world, 'hscan'), calls(world, 'hgetall')
+    world.do('orderbook_instrumentation')
+    for view in ('crossed_orderbook', 'uncrossed_orderbook'):
+        found = gauges_of(world, 'HUGE-USD', view)
+        assert (found['best_bid_human'], found['num_bid_levels']) == (100000, 40000)
+        assert (found['best_ask_human'], found['num_ask_levels']) == (100001, 20000)
+    assert calls(world, 'hgetall') == whole
+    # HSCAN may give somewhat more than it is asked for
+    assert calls(world, 'hscan') - scans > 60000 / (2 * COUNT)
 
 
 def make_books(world, n=3):
