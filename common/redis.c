@@ -285,7 +285,6 @@ static int reply_error(const char *display, const char *name, const redisReply *
                   "the server has no password; take it out of redis.url" },
                 { "DENIED", ERROR_NEVER, -EACCES,
                   "the server accepts nobody from other hosts: set a password there, or see its protected-mode" },
-                { "ERR max number of clients", ERROR_RETRY, -EAGAIN, "raise maxclients on the server" },
                 { "ERR DB index is out of range", ERROR_NEVER, -ENOENT, "name a database of the server in redis.url" },
         };
         const char *code = error_code(r->str);

@@ -38,6 +38,12 @@ COLUMNS = ('task', 'markets', 'scale', 'wall ms', 'floor ms', 'ratio', 'round tr
            'peak MiB', 'growth')
 
 
+class Results:
+    def __init__(self):
+        self.figures = {}  # (title, markets): [(scale, what measure() returns)]
+        self.failed = []
+
+
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
@@ -182,11 +188,17 @@ def bench_sample(build, s, template, markets, scale, wanted, runs, results, argu
         bench = Bench(s['postgres'], database, s['redis'], s['kafka'], d, markets, scale)
         bench.sql('VACUUM ANALYZE')
         for family, row in wanted:
-            if row.once and any(title == row.title for title, _ in results):
+            if row.once and any(title == row.title for title, _ in results.figures):
                 continue
             say(f'{row.title} of {markets} markets at scale {scale} ...')
-            figures = measure(bench, family, row, runs)
-            results.setdefault((row.title, markets), []).append((scale, figures))
+            try:
+                figures = measure(bench, family, row, runs)
+            except (AssertionError, servers.ServerError) as e:
+                # the other rows' hours are not lost with it
+                say(f'  FAILED: {e}')
+                results.failed.append(f'{row.title} of {markets} markets at scale {scale}')
+                continue
+            results.figures.setdefault((row.title, markets), []).append((scale, figures))
             say(f'  {figures[0]:.1f} ms, floor {figures[1]:.1f} ms, ratio {figures[2]:.2f}')
         bench.close()
     s['postgres'].execute(f'DROP DATABASE "{database}" WITH (FORCE)')
@@ -195,7 +207,7 @@ def bench_sample(build, s, template, markets, scale, wanted, runs, results, argu
 def print_table(results):
     print('| ' + ' | '.join(COLUMNS) + ' |')
     print('| :--- |' + ' ---: |' * (len(COLUMNS) - 1))
-    for (title, markets), figures in sorted(results.items()):
+    for (title, markets), figures in sorted(results.figures.items()):
         k = growth([(scale, f[0]) for scale, f in figures])
         for i, (scale, (wall, floor, ratio, trips, commands, cpu, peak)) in enumerate(figures):
             last = f'{k:.2f}' if k is not None and i == len(figures) - 1 else ''
@@ -284,7 +296,7 @@ def main():
         template = postgres.create_database('bench_template')
         with harness.Deployment(build, postgres, template) as d:
             checked(d.run('roundtable-admin', 'migrate', '--conf', d.conf))
-        results = {}
+        results = Results()
         try:
             for scale in sorted(options.scales):
                 for markets in options.markets:
@@ -311,7 +323,10 @@ def main():
                     'end': 'ending them'}
             print('Microseconds, p50 and p99: ' + '; '.join(
                 f'{text} {costs[name][0]:.0f} and {costs[name][1]:.0f}' for name, text in said.items()) + '.')
+    if results.failed:
+        say('bench: failed: ' + '; '.join(results.failed))
+    return 1 if results.failed else 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())
