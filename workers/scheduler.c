@@ -24,7 +24,7 @@ typedef struct Task {
         bool slot;       /* it has a slot */
         bool capped_told;
         bool force, ignore_pause;       /* of a trigger; until taken or refused */
-        bool again, again_ignore_pause; /* TAKING: triggered meanwhile; a refusal is asked again as a trigger asks */
+        bool again, again_ignore_pause; /* triggered while TAKING, END_READY or ENDING: asked again behind it */
         bool abandon, abandon_told;
         bool first; /* no slice has run yet */
         bool stop;  /* no further slice; the run ends as cancelled if it had more to do */
@@ -308,6 +308,11 @@ void scheduler_ended(Scheduler *s, size_t task, uint64_t wait_usec, uint64_t now
         trigger_again(t, now);
 }
 
+/* The run is over but for its locks. */
+static bool is_ending(const Task *t) {
+        return t->phase == END_READY || t->phase == ENDING;
+}
+
 SchedulerVerdict scheduler_trigger(Scheduler *s, size_t task, bool force, uint64_t now) {
         Task *t = &s->tasks[task];
 
@@ -315,12 +320,18 @@ SchedulerVerdict scheduler_trigger(Scheduler *s, size_t task, bool force, uint64
                 return SCHEDULER_DRAINING;
         if (!t->enabled)
                 return SCHEDULER_DISABLED;
-        if (t->locked)
+        if (t->locked && !is_ending(t))
                 return SCHEDULER_BUSY;
         if (t->quarantined_until > now)
                 return SCHEDULER_IS_QUARANTINED;
         if (t->paused && !force)
                 return SCHEDULER_IS_PAUSED;
+        if (is_ending(t)) {
+                /* the body was back before the trigger came: another run is meant */
+                t->again_ignore_pause = force || (t->again && t->again_ignore_pause);
+                t->again = true;
+                return SCHEDULER_OK;
+        }
         if (t->phase == TAKING) {
                 /* asked again while a trigger's own take is under way: that one is the answer */
                 t->again = !t->force || (force && !t->ignore_pause);

@@ -89,7 +89,7 @@ typedef enum SchedulerVerdict {
         SCHEDULER_DRAINING,
 } SchedulerVerdict;
 /* force: although it is paused. While its lock is being asked for, the run that comes of that is the answer, and a
- * refusal is asked again at once. */
+ * refusal is asked again at once. While a run ends (its locks are given back), the next one follows. */
 SchedulerVerdict scheduler_trigger(Scheduler *s, size_t task, bool force, uint64_t now_usec);
 /* Between slices it takes effect here; SCHEDULER_OK with *ret_body true: the caller must cancel the running body. */
 SchedulerVerdict scheduler_cancel(Scheduler *s, size_t task, bool *ret_body);

@@ -281,6 +281,36 @@ Test(scheduler, a_trigger_while_the_lock_is_asked_for_is_not_lost) {
         (void) scheduler_free(s);
 }
 
+Test(scheduler, a_trigger_while_a_run_ends_is_another_run) {
+        Scheduler *s = make(1, 1, three_short);
+
+        start(s, 0, 0);
+        scheduler_returned(s, 0, false);
+        cr_assert_eq(scheduler_trigger(s, 0, false, 1 * SEC), SCHEDULER_OK);
+        (void) EXPECT(s, 1 * SEC, SCHEDULER_END, 0);
+        cr_assert_eq(scheduler_trigger(s, 0, true, 1 * SEC), SCHEDULER_OK);
+        cr_assert_eq(scheduler_trigger(s, 0, false, 1 * SEC), SCHEDULER_OK);
+        scheduler_ended(s, 0, 60 * SEC, 2 * SEC);
+        cr_assert(EXPECT(s, 2 * SEC, SCHEDULER_TAKE, 0).ignore_pause, "one of them insisted");
+        scheduler_taken(s, 0);
+        (void) EXPECT(s, 2 * SEC, SCHEDULER_RUN, 0);
+        scheduler_returned(s, 0, false);
+        (void) EXPECT(s, 3 * SEC, SCHEDULER_END, 0);
+        scheduler_ended(s, 0, 60 * SEC, 3 * SEC);
+        NOTHING(s, 3 * SEC);
+
+        /* paused while it ends: only with force */
+        start(s, 0, 70 * SEC);
+        scheduler_returned(s, 0, false);
+        (void) EXPECT(s, 70 * SEC, SCHEDULER_END, 0);
+        cr_assert_eq(scheduler_trigger(s, 0, false, 70 * SEC), SCHEDULER_OK);
+        scheduler_paused(s, 0);
+        cr_assert_eq(scheduler_trigger(s, 0, false, 70 * SEC), SCHEDULER_IS_PAUSED);
+        scheduler_ended(s, 0, 60 * SEC, 71 * SEC);
+        NOTHING(s, 71 * SEC);
+        (void) scheduler_free(s);
+}
+
 Test(scheduler, a_disabled_task_never_runs) {
         static const SchedulerTask tasks[] = { { .class = TASK_SHORT } };
         Scheduler *s = make(1, 1, tasks);
