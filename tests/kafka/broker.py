@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -313,8 +314,11 @@ class KafkaBroker(Server):
         return name
 
     def delete_topic(self, name):
+        """Returns once the broker has put its logs away: it may lose what is sent to a new topic of that name before."""
         admin = self.admin()  # must outlive its futures
         admin.delete_topics([name])[name].result(60)
+        log = re.compile(re.escape(name) + r'-[0-9]+')  # then renamed to …-delete
+        wait_until(lambda: not any(log.fullmatch(d) for d in os.listdir(self.data)), f'the end of {name}')
 
     def records(self, topic, partitions=None):
         """Everything in the topic now, in each partition's order: a list of confluent_kafka.Message."""
